@@ -1,0 +1,175 @@
+"""Builds the engine from its settings: model, context, intake thread, step loop; says Ready, or why not.
+
+The main thread of the engine process runs this from the first frame to the last.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import socket
+import sys
+import threading
+import time
+from queue import SimpleQueue
+
+from edge_agent.engine.answer import Answer
+from edge_agent.engine.channel import Outlet, read_commands
+from edge_agent.engine.chat_template import CHATML, ChatTemplate, TemplateRefusedError
+from edge_agent.engine.inbox import InboxItem, NewSequence
+from edge_agent.engine.intake import Intake
+from edge_agent.engine.kv_ledger import KvLedger
+from edge_agent.engine.llama import Candidates, LlamaContext, LlamaError, LlamaModel, use_default_log
+from edge_agent.engine.process_usage import UsageMeter
+from edge_agent.engine.sampling import make_sampler
+from edge_agent.engine.scheduler import Scheduler
+from edge_agent.engine.step_costs import StepCosts
+from edge_agent.engine.step_loop import StepLoop
+from edge_agent.protocol import EngineSettings, Load, LoadFailed, LoadProgress, ModelFacts, Ready
+
+# The intake may hold the interpreter while it renders; the step loop then gets it back within a millisecond.
+SWITCH_SECONDS = 0.001
+PROGRESS_PART = 0.05
+
+
+def run_engine(commands_socket: socket.socket, reports_socket: socket.socket) -> int:
+    """Load, serve, end; returns the exit status."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    commands = read_commands(commands_socket)
+    reports = Outlet(reports_socket)
+    load = next(commands, None)
+    if not isinstance(load, Load):
+        raise ValueError(f"expected Load first, got {type(load).__name__}")
+    started = time.monotonic()
+    try:
+        model, context = _load(load.settings, reports)
+    except LlamaError as error:
+        reports.send(LoadFailed(str(error)))
+        return 1
+    inbox: SimpleQueue[InboxItem] = SimpleQueue()
+    loop = _make_loop(load.settings, model, context, inbox, reports)
+    intake = Intake(
+        model=model,
+        template=_make_template(model),
+        context_length=_request_context_length(model, context),
+        answers=Outlet(commands_socket),
+        inbox=inbox,
+        interrupt=loop.interrupt,
+    )
+    reports.send(Ready(_facts(load.settings, model, context, time.monotonic() - started)))
+    threading.Thread(target=intake.serve, args=(commands,), name="intake", daemon=True).start()
+    loop.run()
+    return 0
+
+
+def _load(settings: EngineSettings, reports: Outlet) -> tuple[LlamaModel, LlamaContext]:
+    use_default_log()
+    model = LlamaModel(
+        settings.model_path,
+        num_gpu_layers=settings.num_gpu_layers,
+        mmap=settings.mmap,
+        mlock=settings.mlock,
+        on_progress=_ProgressReporter(reports),
+    )
+    context = LlamaContext(
+        model,
+        context_length=settings.context_length,
+        num_sequence_ids=_num_sequence_ids(settings),
+        max_batch_tokens=settings.max_batch_tokens,
+        max_outputs=settings.max_sequences,
+        kv_cache_type=settings.kv_cache_type,
+        num_threads=settings.num_threads,
+        num_threads_batch=settings.num_threads_batch,
+    )
+    return model, context
+
+
+def _num_sequence_ids(settings: EngineSettings) -> int:
+    """As many again as run at once may be held for their next turn."""
+    return 2 * settings.max_sequences
+
+
+class _ProgressReporter:
+    """Passes on every twentieth of the way: llama.cpp reports each tensor."""
+
+    def __init__(self, reports: Outlet) -> None:
+        self._reports = reports
+        self._next = 0.0
+
+    def __call__(self, fraction: float) -> None:
+        if fraction >= self._next:
+            self._next = fraction + PROGRESS_PART
+            self._reports.send(LoadProgress(fraction))
+
+
+def _make_loop(
+    settings: EngineSettings,
+    model: LlamaModel,
+    context: LlamaContext,
+    inbox: SimpleQueue[InboxItem],
+    reports: Outlet,
+) -> StepLoop:
+    costs = StepCosts()
+    ledger = KvLedger(
+        capacity=context.num_cells,
+        num_sequence_ids=_num_sequence_ids(settings),
+        is_trimmable=model.is_trimmable,
+    )
+    scheduler = Scheduler(
+        ledger=ledger,
+        costs=costs,
+        max_sequences=settings.max_sequences,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_step_seconds=settings.max_step_seconds,
+        target_inter_token_seconds=settings.target_inter_token_seconds,
+    )
+    candidates = Candidates(model.num_tokens)
+
+    def make_answer(item: NewSequence) -> Answer:
+        sampler = make_sampler(
+            item.request.sampling,
+            model=model,
+            candidates=candidates,
+            prompt=item.sequence.tokens,
+            ignore_eos=item.request.ignore_eos,
+        )
+        return Answer(item.sequence, item.request, sampler, model)
+
+    return StepLoop(
+        context=context,
+        scheduler=scheduler,
+        costs=costs,
+        make_answer=make_answer,
+        inbox=inbox,
+        reports=reports,
+        usage=UsageMeter(),
+        may_abort=model.is_trimmable,
+    )
+
+
+def _make_template(model: LlamaModel) -> ChatTemplate | TemplateRefusedError:
+    """The model's own template, ChatML where it has none; one that cannot be used is refused request by request."""
+    try:
+        return ChatTemplate(model.chat_template or CHATML, bos_text=model.bos_text, eos_text=model.eos_text)
+    except TemplateRefusedError as error:
+        return error
+
+
+def _request_context_length(model: LlamaModel, context: LlamaContext) -> int:
+    return min(context.num_cells, model.trained_context_length)
+
+
+def _facts(settings: EngineSettings, model: LlamaModel, context: LlamaContext, load_seconds: float) -> ModelFacts:
+    return ModelFacts(
+        architecture=model.architecture,
+        quantization=model.quantization,
+        num_parameters=model.num_parameters,
+        size_bytes=model.size_bytes,
+        context_length=_request_context_length(model, context),
+        trained_context_length=model.trained_context_length,
+        kv_cells=context.num_cells,
+        vocabulary_size=model.num_tokens,
+        max_batch_tokens=settings.max_batch_tokens,
+        num_gpu_layers=model.num_layers_on_gpu(settings.num_gpu_layers),
+        load_seconds=load_seconds,
+        llama_cpp_version=importlib.metadata.version("llama-cpp-python"),
+    )

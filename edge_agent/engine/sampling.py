@@ -1,0 +1,109 @@
+"""Chooses the next token of one sequence from a row of logits: native samplers, in llama-server's order.
+
+`sample` proposes, `accept` commits, and a checkpoint taken before can be rolled back to: a drafted token that is
+refused leaves no trace in penalties or random state. Owned by the step loop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_agent.engine.llama import Candidates, LlamaModel, Logits, SamplerChain
+from edge_agent.protocol import SamplingSettings, TokenLogprob, TokenLogprobs
+
+# llama.cpp takes seeds of 32 bits.
+MAX_SEED = 2**32 - 1
+
+
+class TokenSampler:
+    """One sequence's chain. Without biases and penalties, temperature 0 is the largest logit and needs no chain."""
+
+    def __init__(self, chain: SamplerChain | None, candidates: Candidates) -> None:
+        self._chain = chain
+        self._candidates = candidates
+
+    def sample(self, logits: Logits) -> int:
+        """The token for this row of logits, shape (vocabulary,). It counts only once it is accepted."""
+        if self._chain is None:
+            return int(np.argmax(logits))
+        return self._chain.select(self._candidates.fill(logits))
+
+    def accept(self, token: int) -> None:
+        """The token is part of the text now: penalties see it."""
+        if self._chain is not None:
+            self._chain.accept(token)
+
+    def checkpoint(self) -> SamplerChain | None:
+        """The state to roll back to; it is handed back to `roll_back` or closed by the caller."""
+        return None if self._chain is None else self._chain.clone()
+
+    def roll_back(self, checkpoint: SamplerChain | None) -> None:
+        """Forget what was sampled and accepted since the checkpoint, which is used up by this."""
+        self.close()
+        self._chain = checkpoint
+
+    def close(self) -> None:
+        if self._chain is not None:
+            self._chain.close()
+
+
+def make_sampler(
+    settings: SamplingSettings, *, model: LlamaModel, candidates: Candidates, prompt: list[int], ignore_eos: bool
+) -> TokenSampler:
+    """The chain for a request; penalties start from the prompt's last tokens, as in llama-server."""
+    bias = dict(settings.logit_bias)
+    if ignore_eos:
+        bias.update(dict.fromkeys(model.end_tokens, float("-inf")))
+    if settings.temperature <= 0 and not bias and not _has_penalties(settings):
+        return TokenSampler(None, candidates)
+    chain = SamplerChain()
+    if bias:
+        chain.add_logit_bias(model.num_tokens, bias)
+    if _has_penalties(settings):
+        chain.add_penalties(
+            model.num_tokens,
+            settings.penalty_last_n,
+            repeat=settings.repeat_penalty,
+            frequency=settings.frequency_penalty,
+            presence=settings.presence_penalty,
+        )
+    _add_selection(chain, settings)
+    for token in prompt[-settings.penalty_last_n :] if _has_penalties(settings) else ():
+        chain.accept(token)
+    return TokenSampler(chain, candidates)
+
+
+def _has_penalties(settings: SamplingSettings) -> bool:
+    return settings.penalty_last_n > 0 and (
+        settings.repeat_penalty != 1 or settings.presence_penalty != 0 or settings.frequency_penalty != 0
+    )
+
+
+def _add_selection(chain: SamplerChain, settings: SamplingSettings) -> None:
+    if settings.temperature <= 0:
+        chain.add_greedy()
+        return
+    if settings.top_k > 0:
+        chain.add_top_k(settings.top_k)
+    if settings.top_p < 1:
+        chain.add_top_p(settings.top_p)
+    if settings.min_p > 0:
+        chain.add_min_p(settings.min_p)
+    chain.add_temperature(settings.temperature)
+    seed = settings.seed if settings.seed is not None else int(np.random.default_rng().integers(MAX_SEED))
+    chain.add_distribution(seed & MAX_SEED)
+
+
+def log_probabilities(logits: Logits, token: int, *, num_top: int, model: LlamaModel) -> TokenLogprobs:
+    """Log-softmax of the row for `token` and its `num_top` most likely tokens, before any sampler."""
+    shifted = logits - logits.max()
+    normaliser = float(np.log(np.exp(shifted, dtype=np.float64).sum()))
+
+    def entry(index: int) -> TokenLogprob:
+        return TokenLogprob(index, model.piece(index, special=True), float(shifted[index]) - normaliser)
+
+    if num_top == 0:
+        return TokenLogprobs(entry(token))
+    best = np.argpartition(shifted, -num_top)[-num_top:]
+    ordered = best[np.argsort(-shifted[best], kind="stable")]
+    return TokenLogprobs(entry(token), [entry(int(index)) for index in ordered])

@@ -1,0 +1,188 @@
+"""Decides what the next step computes: who is admitted, who prefills how much, who is sent back to wait.
+
+Pure: plain lists in, a plan out. Whoever is being answered gets a row in every step; prefill fills the rest within a
+time budget. It does not know llama.cpp, text, or the clock beyond the moments it is handed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge_agent.engine.kv_ledger import KvLedger
+from edge_agent.engine.sequence import Sequence, SequenceState
+from edge_agent.engine.step_costs import StepCosts
+
+# However slow the board, a waiting prompt gets this many rows of each step, so that it is answered some day.
+MIN_PREFILL_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows of one sequence in a step: tokens[start : start + count], as the sequence stood when it was planned."""
+
+    sequence: Sequence
+    start: int
+    count: int
+    # One row of a running answer, not part of a prompt.
+    is_decode: bool
+    # The rows reach the sequence's end: the last one's logits give the next token.
+    wants_logits: bool
+
+
+def _span(sequence: Sequence, count: int) -> Span:
+    return Span(
+        sequence,
+        start=sequence.num_computed,
+        count=count,
+        is_decode=sequence.is_decoding,
+        wants_logits=count == sequence.num_uncomputed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """The spans of one batch, decoding sequences first."""
+
+    spans: list[Span]
+
+    @property
+    def num_rows(self) -> int:
+        return sum(span.count for span in self.spans)
+
+    @property
+    def num_decode_rows(self) -> int:
+        return sum(span.is_decode for span in self.spans)
+
+    @property
+    def num_prefill_rows(self) -> int:
+        return self.num_rows - self.num_decode_rows
+
+
+class Scheduler:
+    """Waiting and running sequences, and the cells they hold."""
+
+    def __init__(
+        self,
+        *,
+        ledger: KvLedger,
+        costs: StepCosts,
+        max_sequences: int,
+        max_batch_tokens: int,
+        max_step_seconds: float,
+        target_inter_token_seconds: float,
+    ) -> None:
+        self.ledger = ledger
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._costs = costs
+        self._max_sequences = max_sequences
+        self._max_batch_tokens = max_batch_tokens
+        self._max_step_seconds = max_step_seconds
+        self._target_inter_token_seconds = target_inter_token_seconds
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence behind all others."""
+        self.waiting.append(sequence)
+
+    def find(self, request_id: int) -> Sequence | None:
+        """The live sequence of a request."""
+        return next((s for s in self._live() if s.id == request_id), None)
+
+    def plan(self) -> StepPlan | None:
+        """The next step, or None when there is nothing to compute. The ledger's trims must be carried out before it."""
+        self._admit()
+        if not self.running:
+            return None
+        self._preempt_until_room()
+        decoding = [s for s in self.running if s.is_decoding]
+        spans = [_span(s, 1) for s in decoding]
+        for sequence in decoding:
+            self.ledger.grow(sequence.running_id, 1)
+        spans += self._prefill_spans(self._prefill_budget(len(decoding)))
+        return StepPlan(spans)
+
+    def commit(self, plan: StepPlan, *, started: float) -> None:
+        """The step was computed: its rows now have their cells."""
+        for span in plan.spans:
+            span.sequence.num_computed = span.start + span.count
+            if span.sequence.scheduled is None:
+                span.sequence.scheduled = started
+
+    def undo(self, plan: StepPlan) -> None:
+        """The step was aborted: every sequence in it is as before."""
+        for span in plan.spans:
+            self.ledger.shrink(span.sequence.running_id, span.start)
+
+    def finish(self, sequence: Sequence) -> None:
+        """Take a sequence out, waiting or running; cells that it computed are held for its next turn."""
+        if sequence.state is SequenceState.RUNNING:
+            self.running.remove(sequence)
+            self.ledger.hold(sequence.running_id, sequence.tokens[: sequence.num_computed])
+        elif sequence.state is SequenceState.WAITING:
+            self.waiting.remove(sequence)
+        sequence.state = SequenceState.FINISHED
+
+    def give_room(self) -> bool:
+        """llama.cpp found no room although the ledger counted some: free what can be freed. False: nothing can."""
+        if self.ledger.evict_all():
+            return True
+        if len(self.running) < 2:
+            return False
+        self._preempt_newest()
+        return True
+
+    def _live(self) -> Iterable[Sequence]:
+        yield from self.running
+        yield from self.waiting
+
+    def _admit(self) -> None:
+        while self.waiting and len(self.running) < self._max_sequences and self._fits(self.waiting[0]):
+            sequence = self.waiting.popleft()
+            lease = self.ledger.lease(sequence.tokens)
+            sequence.seq_id = lease.seq_id
+            sequence.num_computed = lease.num_hit
+            sequence.num_hit = lease.num_hit
+            sequence.state = SequenceState.RUNNING
+            self.running.append(sequence)
+
+    def _fits(self, sequence: Sequence) -> bool:
+        """Whether every running prompt and this one fit whole, with a token more for each."""
+        if not self.running:
+            return True
+        reserved = sum(len(s.tokens) + 1 for s in self.running)
+        return reserved + len(sequence.tokens) + 1 <= self.ledger.capacity
+
+    def _preempt_until_room(self) -> None:
+        """Send the newest back to wait until each decoding sequence, and one prefill row, have a cell."""
+        while len(self.running) > 1 and self._num_cells_wanted() > self.ledger.num_available:
+            self._preempt_newest()
+
+    def _num_cells_wanted(self) -> int:
+        num_decoding = sum(s.is_decoding for s in self.running)
+        return num_decoding + (num_decoding < len(self.running))
+
+    def _preempt_newest(self) -> None:
+        newest = max(self.running, key=lambda s: s.id)
+        self.running.remove(newest)
+        self.ledger.release(newest.running_id)
+        newest.seq_id = None
+        newest.num_computed = 0
+        newest.state = SequenceState.WAITING
+        self.waiting.appendleft(newest)
+
+    def _prefill_budget(self, num_decode_rows: int) -> int:
+        seconds = self._target_inter_token_seconds if num_decode_rows else self._max_step_seconds
+        num_rows = self._costs.rows_within(seconds, max_rows=self._max_batch_tokens)
+        return min(max(num_rows - num_decode_rows, MIN_PREFILL_ROWS), self._max_batch_tokens - num_decode_rows)
+
+    def _prefill_spans(self, budget: int) -> Iterable[Span]:
+        """Spans of at most `budget` rows for prompts in order of admission."""
+        for sequence in self.running:
+            count = min(budget, sequence.num_uncomputed, self.ledger.num_available)
+            if sequence.is_decoding or count <= 0:
+                continue
+            self.ledger.grow(sequence.running_id, count)
+            budget -= count
+            yield _span(sequence, count)
