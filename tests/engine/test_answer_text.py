@@ -1,5 +1,7 @@
 """What text comes out when, for pieces fed by hand."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +65,7 @@ def test_however_the_bytes_are_cut_the_text_is_what_stands_before_the_first_stop
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
     text = AnswerText(stop)
     out = ""
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         if text.stop_string is None:
             out += text.feed(raw[start:end])
     out += text.finish()

@@ -1,0 +1,111 @@
+"""The door to llama.cpp refuses in Python what would end the process inside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.engine.llama import DecodeResult, LlamaContext, LlamaError, LlamaModel
+
+
+@pytest.fixture(scope="module")
+def model(smollm2_path: Path) -> Iterator[LlamaModel]:
+    model = LlamaModel(str(smollm2_path), num_gpu_layers=0, mmap=True, mlock=False, on_progress=lambda _: None)
+    yield model
+    model.close()
+
+
+def make_context(model: LlamaModel, *, num_sequence_ids: int = 4) -> LlamaContext:
+    return LlamaContext(
+        model,
+        context_length=256,
+        num_sequence_ids=num_sequence_ids,
+        max_batch_tokens=32,
+        max_outputs=2,
+        kv_cache_type="q8_0",
+        num_threads=1,
+        num_threads_batch=1,
+    )
+
+
+@pytest.fixture
+def context(model: LlamaModel) -> Iterator[LlamaContext]:
+    context = make_context(model)
+    yield context
+    context.close()
+
+
+def test_more_sequence_ids_than_llama_cpp_has_are_refused(model: LlamaModel) -> None:
+    with pytest.raises(LlamaError, match=r"llama\.cpp has 256"):
+        make_context(model, num_sequence_ids=257)
+
+
+def test_a_sequence_id_that_was_not_asked_for_is_refused(context: LlamaContext) -> None:
+    with pytest.raises(LlamaError, match=r"outside 0\.\.3"):
+        context.add_rows(4, 0, [1], wants_logits=False)
+
+
+def test_more_rows_than_a_batch_holds_are_refused(context: LlamaContext) -> None:
+    context.clear_rows()
+    with pytest.raises(LlamaError, match="33 rows in a batch of 32"):
+        context.add_rows(0, 0, [1] * 33, wants_logits=False)
+
+
+def test_more_outputs_than_were_reserved_are_refused(context: LlamaContext) -> None:
+    context.clear_rows()
+    for position in range(5):
+        context.add_rows(0, position, [1], wants_logits=True)
+    with pytest.raises(LlamaError, match="at most 4 allowed"):
+        context.decode()
+
+
+def test_a_full_cache_is_told_from_an_error(context: LlamaContext) -> None:
+    for start in range(0, 256, 32):
+        context.clear_rows()
+        context.add_rows(0, start, [1] * 32, wants_logits=False)
+        assert context.decode() is DecodeResult.DONE
+    context.clear_rows()
+    context.add_rows(1, 0, [1], wants_logits=True)
+    assert context.decode() is DecodeResult.NO_ROOM
+
+
+def test_a_gap_in_positions_is_an_error_and_no_abort(context: LlamaContext) -> None:
+    context.clear_rows()
+    context.add_rows(0, 0, [1], wants_logits=False)
+    context.decode()
+    context.clear_rows()
+    context.add_rows(0, 7, [1], wants_logits=False)
+    with pytest.raises(LlamaError, match="llama_decode failed"):
+        context.decode()
+
+
+def test_an_abort_that_was_asked_for_stops_the_decode_and_leaves_the_context_usable(context: LlamaContext) -> None:
+    context.clear_rows()
+    context.add_rows(0, 0, [1] * 32, wants_logits=False)
+    context.request_abort()
+    assert context.decode() is DecodeResult.ABORTED
+    context.clear_abort()
+    context.trim(0, 0)
+    assert context.decode() is DecodeResult.DONE
+
+
+def test_a_row_without_logits_has_none_to_read(context: LlamaContext) -> None:
+    context.clear_rows()
+    first = context.add_rows(0, 0, [1], wants_logits=False)
+    last = context.add_rows(1, 0, [2], wants_logits=True)
+    context.decode()
+    assert context.logits(last).shape == (49152,)
+    with pytest.raises(LlamaError, match="kept no logits"):
+        context.logits(first)
+
+
+def test_a_long_piece_is_read_whole(model: LlamaModel) -> None:
+    lengths = [len(model.piece(token, special=True)) for token in range(model.num_tokens)]
+    assert max(lengths) > 64
+    with pytest.raises(ValueError, match="outside the vocabulary"):
+        model.piece(model.num_tokens)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LlamaError, match="could not load"):
+        LlamaModel(str(tmp_path / "none.gguf"), num_gpu_layers=0, mmap=True, mlock=False, on_progress=lambda _: None)
