@@ -1,0 +1,1 @@
+"""What the agent process counts, times and says about itself and its engine."""
