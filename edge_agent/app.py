@@ -184,6 +184,7 @@ def engine_settings(config: Config, model_file: ModelFile) -> EngineSettings:
         max_batch_tokens=scheduler.max_batch_tokens,
         max_step_seconds=scheduler.max_step_seconds,
         target_inter_token_seconds=scheduler.target_inter_token_ms / 1000,
+        max_saved_prefix_bytes=scheduler.max_saved_prefix_bytes,
         kv_cache_type=model.kv_cache_type,
         num_threads=num_threads,
         num_threads_batch=model.threads_batch or num_threads,

@@ -57,14 +57,12 @@ class ModelSection(Section, frozen=True):
     ] = 4096
     kv_cache_type: Annotated[
         Literal["f16", "q8_0"], Meta(description="Type of the KV cache; q8_0 halves its memory.")
-    ] = "q8_0"
+    ] = "f16"
     threads: Annotated[
         int, Meta(ge=0, le=512, description="Threads that decode; 0 takes the machine's physical cores.")
     ] = 0
     threads_batch: Annotated[int, Meta(ge=0, le=512, description="Threads that prefill; 0 takes model.threads.")] = 0
-    gpu_layers: Annotated[
-        int, Meta(ge=-1, le=1000, description="Layers on the GPU; -1 all of them, 0 none.")
-    ] = -1
+    gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU; -1 all of them, 0 none.")] = -1
     mmap: Annotated[bool, Meta(description="Map the file instead of reading it whole.")] = True
     mlock: Annotated[bool, Meta(description="Keep the weights from being paged out (needs RLIMIT_MEMLOCK).")] = False
 
@@ -83,6 +81,12 @@ class SchedulerSection(Section, frozen=True):
     target_inter_token_ms: Annotated[
         float, Meta(ge=10, le=60000, description="While anyone is being answered, prefill keeps steps within this.")
     ] = 250.0
+
+    # 64 MiB: 2,900 tokens of the small default model, 450 of a 4B one, whose longer conversations stay in the KV cache.
+    max_saved_prefix_bytes: Annotated[
+        int,
+        Meta(ge=0, le=64 * 1024**3, description="Memory for finished conversations kept outside the KV cache."),
+    ] = 64 * 1024 * 1024
 
 
 class ModelsSection(Section, frozen=True):

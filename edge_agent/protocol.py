@@ -60,6 +60,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     max_batch_tokens: int
     max_step_seconds: float
     target_inter_token_seconds: float
+    max_saved_prefix_bytes: int
     kv_cache_type: str
     num_threads: int
     num_threads_batch: int

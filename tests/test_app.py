@@ -248,7 +248,7 @@ async def test_answer_that_does_not_finish_is_told_that_it_is_lost(
 
 def test_engine_settings_are_the_configuration_in_the_engines_units() -> None:
     config = Config(
-        model=ModelSection(context_length=2048, kv_cache_type="f16", threads=3, gpu_layers=0, mlock=True),
+        model=ModelSection(context_length=2048, kv_cache_type="q8_0", threads=3, gpu_layers=0, mlock=True),
         scheduler=SchedulerSection(max_sequences=2, target_inter_token_ms=125),
     )
     model_file = ModelFile(alias="tiny", path=Path("/models/tiny.gguf"), size_bytes=1, sha256=None)
@@ -259,7 +259,8 @@ def test_engine_settings_are_the_configuration_in_the_engines_units() -> None:
         max_batch_tokens=512,
         max_step_seconds=5.0,
         target_inter_token_seconds=0.125,
-        kv_cache_type="f16",
+        max_saved_prefix_bytes=64 * 1024 * 1024,
+        kv_cache_type="q8_0",
         num_threads=3,
         num_threads_batch=3,
         num_gpu_layers=0,

@@ -29,6 +29,8 @@ class Answer:
 
     def report_token(self, logits: Logits, prompt: PromptTokens, *, at: float) -> SequenceReport:
         """Sample the next token from its row of logits, computed at `at`, and report the step that gave it."""
+        # Sampling may write to the row; log-probabilities are of the row as the model made it.
+        plain = logits if self._request.num_logprobs is None else logits.copy()
         token = self._sampler.sample(logits)
         self._sampler.accept(token)
         previous = self._append(token, at)
@@ -39,7 +41,7 @@ class Answer:
             prompt=prompt,
             previous_token=previous,
             first_token=self.sequence.times if previous is None else None,
-            logprobs=self._logprobs(logits, token),
+            logprobs=self._logprobs(plain, token),
         )
 
     def finished(self, reason: FinishReason, *, at: float) -> Finished:

@@ -21,6 +21,7 @@ Logits = npt.NDArray[np.float32]
 MAX_SEQUENCE_IDS = 256
 KV_TYPES = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 FLASH_ATTENTION_ON = 1
+MEASURED_CELLS = 16
 LOAD_MODES = {(False, False): 0, (True, False): 1, (False, True): 2, (True, True): 3}
 
 
@@ -249,6 +250,29 @@ class LlamaContext:
         if not lib.llama_memory_seq_rm(self._memory, seq_id, num_kept, -1):
             raise LlamaError(f"cells of sequence {seq_id} behind position {num_kept} cannot be dropped")
 
+    def save(self, seq_id: int) -> bytes:
+        """The sequence's cells, copied out."""
+        size = lib.llama_state_seq_get_size(self.handle, seq_id)
+        buffer = (ctypes.c_uint8 * size)()
+        if lib.llama_state_seq_get_data(self.handle, buffer, size, seq_id) != size:
+            raise LlamaError(f"the {size} bytes of sequence {seq_id} could not be saved")
+        return bytes(buffer)
+
+    def load(self, seq_id: int, state: bytes) -> None:
+        """Give an empty sequence the cells of `state`, which `save` of this very context made."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        if lib.llama_state_seq_set_data(self.handle, buffer, len(state), seq_id) != len(state):
+            raise LlamaError(f"{len(state)} saved bytes could not be loaded into sequence {seq_id}")
+
+    def bytes_a_cell(self) -> int:
+        """What saving costs, measured on a few cells; their step also reads the weights in for the first time."""
+        self.clear_rows()
+        self.add_rows(0, 0, range(MEASURED_CELLS), wants_logits=True)
+        self.decode()
+        size = lib.llama_state_seq_get_size(self.handle, 0)
+        self.trim(0, 0)
+        return int(size) // MEASURED_CELLS + 1
+
     def clear_rows(self) -> None:
         self._batch.clear()
 
@@ -272,7 +296,7 @@ class LlamaContext:
         return DecodeResult(result)
 
     def logits(self, row: int) -> Logits:
-        """A view of the row's logits, shape (vocabulary,), valid until the next decode."""
+        """A view of the row's logits, shape (vocabulary,), writable, valid until the next decode."""
         pointer = lib.llama_get_logits_ith(self.handle, row)
         if not pointer:
             raise LlamaError(f"row {row} of the batch kept no logits")
@@ -327,10 +351,6 @@ class SamplerChain:
 
     def __init__(self, handle: Any = None) -> None:
         self._handle = handle or lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-
-    def add_logit_bias(self, num_tokens: int, bias: dict[int, float]) -> None:
-        entries = (lib.llama_logit_bias * len(bias))(*bias.items())
-        self._add(lib.llama_sampler_init_logit_bias(num_tokens, len(bias), entries))
 
     def add_penalties(self, num_tokens: int, last_n: int, *, repeat: float, frequency: float, presence: float) -> None:
         self._add(lib.llama_sampler_init_penalties(num_tokens, last_n, repeat, frequency, presence))

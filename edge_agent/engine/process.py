@@ -21,6 +21,7 @@ from edge_agent.engine.kv_ledger import KvLedger
 from edge_agent.engine.llama import Candidates, LlamaContext, LlamaError, LlamaModel, use_default_log
 from edge_agent.engine.process_usage import UsageMeter
 from edge_agent.engine.sampling import make_sampler
+from edge_agent.engine.saved_prefixes import SavedPrefixes
 from edge_agent.engine.scheduler import Scheduler
 from edge_agent.engine.step_costs import StepCosts
 from edge_agent.engine.step_loop import StepLoop
@@ -113,6 +114,7 @@ def _make_loop(
         capacity=context.num_cells,
         num_sequence_ids=_num_sequence_ids(settings),
         is_trimmable=model.is_trimmable,
+        saved=SavedPrefixes(max_tokens=settings.max_saved_prefix_bytes // context.bytes_a_cell()),
     )
     scheduler = Scheduler(
         ledger=ledger,

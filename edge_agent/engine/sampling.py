@@ -16,14 +16,21 @@ MAX_SEED = 2**32 - 1
 
 
 class TokenSampler:
-    """One sequence's chain. Without biases and penalties, temperature 0 is the largest logit and needs no chain."""
+    """One sequence's biases and chain. Without penalties, temperature 0 is the largest logit and needs no chain."""
 
-    def __init__(self, chain: SamplerChain | None, candidates: Candidates) -> None:
+    def __init__(self, chain: SamplerChain | None, candidates: Candidates, bias: dict[int, float]) -> None:
         self._chain = chain
         self._candidates = candidates
+        self._biased = np.array(list(bias), dtype=np.intp)
+        self._bias = np.array(list(bias.values()), dtype=np.float32)
 
     def sample(self, logits: Logits) -> int:
-        """The token for this row of logits, shape (vocabulary,). It counts only once it is accepted."""
+        """The token for this row of logits, shape (vocabulary,). It counts only once it is accepted.
+
+        Biases are added to the row in place: a row is sampled once.
+        """
+        if len(self._biased):
+            logits[self._biased] += self._bias
         if self._chain is None:
             return int(np.argmax(logits))
         return self._chain.select(self._candidates.fill(logits))
@@ -43,6 +50,7 @@ class TokenSampler:
         self._chain = checkpoint
 
     def close(self) -> None:
+        """Free the chain; a second call does nothing."""
         if self._chain is not None:
             self._chain.close()
 
@@ -54,11 +62,9 @@ def make_sampler(
     bias = dict(settings.logit_bias)
     if ignore_eos:
         bias.update(dict.fromkeys(model.end_tokens, float("-inf")))
-    if settings.temperature <= 0 and not bias and not _has_penalties(settings):
-        return TokenSampler(None, candidates)
+    if settings.temperature <= 0 and not _has_penalties(settings):
+        return TokenSampler(None, candidates, bias)
     chain = SamplerChain()
-    if bias:
-        chain.add_logit_bias(model.num_tokens, bias)
     if _has_penalties(settings):
         chain.add_penalties(
             model.num_tokens,
@@ -70,7 +76,7 @@ def make_sampler(
     _add_selection(chain, settings)
     for token in prompt[-settings.penalty_last_n :] if _has_penalties(settings) else ():
         chain.accept(token)
-    return TokenSampler(chain, candidates)
+    return TokenSampler(chain, candidates, bias)
 
 
 def _has_penalties(settings: SamplingSettings) -> bool:

@@ -100,7 +100,8 @@ class Scheduler:
         spans = [_span(s, 1) for s in decoding]
         for sequence in decoding:
             self.ledger.grow(sequence.running_id, 1)
-        spans += self._prefill_spans(self._prefill_budget(len(decoding)))
+        if len(decoding) < len(self.running):
+            spans += self._prefill_spans(self._prefill_budget(len(decoding)))
         return StepPlan(spans)
 
     def commit(self, plan: StepPlan, *, started: float) -> None:

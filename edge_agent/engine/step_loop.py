@@ -15,6 +15,7 @@ from typing import assert_never
 from edge_agent.engine.answer import Answer
 from edge_agent.engine.channel import Outlet
 from edge_agent.engine.inbox import CancelSequence, InboxItem, NewSequence, StopLoop
+from edge_agent.engine.kv_ledger import Forget, Load, Operation, Save, Trim
 from edge_agent.engine.llama import DecodeResult, LlamaContext, LlamaError
 from edge_agent.engine.process_usage import UsageMeter
 from edge_agent.engine.scheduler import Scheduler, Span, StepPlan
@@ -51,6 +52,8 @@ class StepLoop:
         self._may_abort = may_abort
         self._clock = clock
         self._answers: dict[int, Answer] = {}
+        # Cells of finished conversations by the ledger's key.
+        self._saved: dict[int, bytes] = {}
         # Requests with prompt rows in the step that runs now; replaced whole, read by the intake.
         self._prefilling: frozenset[int] = frozenset()
         self._is_stopping = False
@@ -108,7 +111,7 @@ class StepLoop:
     # --- decode --------------------------------------------------------------------------------------------------
 
     def _decode(self, plan: StepPlan) -> DecodeResult:
-        self._trim()
+        self._carry_out(self._scheduler.ledger.take_operations())
         self._context.clear_rows()
         for span in plan.spans:
             tokens = span.sequence.tokens[span.start : span.start + span.count]
@@ -121,9 +124,19 @@ class StepLoop:
         self._prefilling = frozenset()
         return result
 
-    def _trim(self) -> None:
-        for trim in self._scheduler.ledger.take_trims():
-            self._context.trim(trim.seq_id, trim.num_kept)
+    def _carry_out(self, operations: list[Operation]) -> None:
+        for operation in operations:
+            match operation:
+                case Trim(seq_id, num_kept):
+                    self._context.trim(seq_id, num_kept)
+                case Save(seq_id, key):
+                    self._saved[key] = self._context.save(seq_id)
+                case Load(key, seq_id):
+                    self._context.load(seq_id, self._saved.pop(key))
+                case Forget(key):
+                    del self._saved[key]
+                case _:
+                    assert_never(operation)
 
     def _take_back(self, plan: StepPlan, result: DecodeResult) -> None:
         """An aborted step never was; one without room is tried again after something made room."""

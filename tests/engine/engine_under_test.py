@@ -52,6 +52,7 @@ def settings_for(path: Path, **changes: Any) -> EngineSettings:
         max_batch_tokens=256,
         max_step_seconds=5.0,
         target_inter_token_seconds=0.25,
+        max_saved_prefix_bytes=16 * 1024 * 1024,
         kv_cache_type="q8_0",
         num_threads=2,
         num_threads_batch=2,

@@ -109,3 +109,33 @@ def test_a_long_piece_is_read_whole(model: LlamaModel) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LlamaError, match="could not load"):
         LlamaModel(str(tmp_path / "none.gguf"), num_gpu_layers=0, mmap=True, mlock=False, on_progress=lambda _: None)
+
+
+def test_cells_that_were_saved_and_loaded_give_the_same_logits(context: LlamaContext) -> None:
+    tokens = list(range(700, 724))
+    context.clear_rows()
+    context.add_rows(0, 0, tokens, wants_logits=False)
+    context.decode()
+    state = context.save(0)
+    context.clear_rows()
+    row = context.add_rows(0, 24, [5], wants_logits=True)
+    context.decode()
+    expected = context.logits(row).copy()
+    context.trim(0, 0)
+
+    context.load(2, state)
+    context.clear_rows()
+    row = context.add_rows(2, 24, [5], wants_logits=True)
+    context.decode()
+
+    assert (context.logits(row) == expected).all()
+
+
+def test_damaged_state_is_refused(context: LlamaContext) -> None:
+    with pytest.raises(LlamaError, match="could not be loaded"):
+        context.load(1, b"no state of this context")
+
+
+def test_a_cell_of_the_small_model_takes_a_dozen_kilobytes(context: LlamaContext) -> None:
+    # 30 layers, 192 numbers each for keys and values, 34 bytes for 32 of them: 12,240; and a little for positions.
+    assert 12_240 <= context.bytes_a_cell() <= 12_500

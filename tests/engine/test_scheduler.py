@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.engine.kv_ledger import KvLedger
+from edge_agent.engine.kv_ledger import Forget, KvLedger, Load, Save, Trim
+from edge_agent.engine.saved_prefixes import SavedPrefixes
 from edge_agent.engine.scheduler import Scheduler, StepPlan
 from edge_agent.engine.sequence import Sequence, SequenceState
 from edge_agent.engine.step_costs import StepCosts
@@ -13,10 +14,20 @@ from edge_agent.protocol import PromptTokens
 
 
 def make_scheduler(
-    *, capacity: int = 1000, max_sequences: int = 4, max_batch_tokens: int = 64, costs: StepCosts | None = None
+    *,
+    capacity: int = 1000,
+    max_sequences: int = 4,
+    max_batch_tokens: int = 64,
+    costs: StepCosts | None = None,
+    max_saved_tokens: int = 0,
 ) -> Scheduler:
     return Scheduler(
-        ledger=KvLedger(capacity=capacity, num_sequence_ids=2 * max_sequences, is_trimmable=True),
+        ledger=KvLedger(
+            capacity=capacity,
+            num_sequence_ids=2 * max_sequences,
+            is_trimmable=True,
+            saved=SavedPrefixes(max_tokens=max_saved_tokens),
+        ),
         costs=costs or StepCosts(),
         max_sequences=max_sequences,
         max_batch_tokens=max_batch_tokens,
@@ -34,7 +45,7 @@ def do_step(scheduler: Scheduler, *, token: int = 7) -> StepPlan | None:
     plan = scheduler.plan()
     if plan is None:
         return None
-    scheduler.ledger.take_trims()
+    scheduler.ledger.take_operations()
     scheduler.commit(plan, started=1.0)
     for span in plan.spans:
         if span.wants_logits:
@@ -203,13 +214,24 @@ def _cheap() -> StepCosts:
 
 @dataclass
 class Model:
-    """What llama.cpp would hold: the cells of every sequence id, as trims and steps change them."""
+    """What llama.cpp would hold: the cells of every sequence id, as operations and steps change them."""
 
     cells: dict[int, list[int]] = field(default_factory=dict)
+    saved: dict[int, list[int]] = field(default_factory=dict)
 
     def apply(self, scheduler: Scheduler, plan: StepPlan | None) -> None:
-        for trim in scheduler.ledger.take_trims():
-            self.cells[trim.seq_id] = self.cells.get(trim.seq_id, [])[: trim.num_kept]
+        for operation in scheduler.ledger.take_operations():
+            match operation:
+                case Trim(seq_id, num_kept):
+                    self.cells[seq_id] = self.cells.get(seq_id, [])[:num_kept]
+                case Save(seq_id, key):
+                    self.saved[key] = list(self.cells[seq_id])
+                case Load(key, seq_id):
+                    assert not self.cells.get(seq_id)
+                    self.cells[seq_id] = self.saved.pop(key)
+                    assert self.num_cells <= scheduler.ledger.capacity
+                case Forget(key):
+                    del self.saved[key]
         for span in plan.spans if plan else ():
             held = self.cells.setdefault(span.sequence.running_id, [])
             assert len(held) == span.start, "rows must follow the cells that the sequence holds"
@@ -231,8 +253,15 @@ EVENTS = st.one_of(
 class World:
     """A scheduler, the cells as llama.cpp would have them, and the rules that must hold after every event."""
 
-    def __init__(self) -> None:
-        self.scheduler = make_scheduler(capacity=48, max_sequences=3, max_batch_tokens=16, costs=_cheap())
+    def __init__(self, *, max_saved_tokens: int) -> None:
+        self.scheduler = make_scheduler(
+            capacity=48,
+            max_sequences=3,
+            max_batch_tokens=16,
+            costs=_cheap(),
+            max_saved_tokens=max_saved_tokens,
+        )
+        self.max_saved_tokens = max_saved_tokens
         self.model = Model()
         self.live: dict[int, Sequence] = {}
         self.num_submitted = 0
@@ -278,6 +307,7 @@ class World:
         ledger = self.scheduler.ledger
         self.model.apply(self.scheduler, None)
         assert ledger.num_used + ledger.num_cached == self.model.num_cells <= ledger.capacity
+        assert sum(map(len, self.model.saved.values())) <= self.max_saved_tokens
         assert len(self.scheduler.running) <= 3
         assert {s.id for s in (*self.scheduler.running, *self.scheduler.waiting)} == set(self.live)
         for sequence in self.scheduler.running:
@@ -286,9 +316,11 @@ class World:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS, max_size=60))
-def test_no_order_of_events_loses_a_cell_or_starves_anybody(events: list[tuple[object, ...]]) -> None:
-    world = World()
+@given(events=st.lists(EVENTS, max_size=60), max_saved_tokens=st.sampled_from([0, 8, 60]))
+def test_no_order_of_events_loses_a_cell_or_starves_anybody(
+    events: list[tuple[object, ...]], max_saved_tokens: int
+) -> None:
+    world = World(max_saved_tokens=max_saved_tokens)
     for name, *arguments in events:
         getattr(world, str(name))(*arguments)
         world.check()

@@ -184,6 +184,7 @@ def make_settings(**changes: Any) -> EngineSettings:
         max_batch_tokens=32,
         max_step_seconds=0.01,
         target_inter_token_seconds=0.25,
+        max_saved_prefix_bytes=0,
         kv_cache_type="f16",
         num_threads=1,
         num_threads_batch=1,
