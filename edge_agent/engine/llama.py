@@ -11,9 +11,12 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
+from llama_cpp import llama_cpp as lib
+
+# `native_samplers` calls through the same door: llama_cpp is imported in this file alone.
+__all__ = ["DecodeResult", "LlamaContext", "LlamaError", "LlamaModel", "Logits", "lib", "set_fields", "use_default_log"]
 
 Logits = npt.NDArray[np.float32]
 
@@ -37,7 +40,7 @@ class DecodeResult(enum.Enum):
     ABORTED = 2
 
 
-def _set(params: Any, **values: object) -> None:
+def set_fields(params: Any, **values: object) -> None:
     """Set fields of a ctypes structure; a misspelt one would be taken in silence."""
     fields = {field[0] for field in params._fields_}
     unknown = values.keys() - fields
@@ -66,7 +69,7 @@ class LlamaModel:
             return True
 
         callback = lib.llama_progress_callback(progress)
-        _set(params, n_gpu_layers=num_gpu_layers, load_mode=LOAD_MODES[mmap, mlock], progress_callback=callback)
+        set_fields(params, n_gpu_layers=num_gpu_layers, load_mode=LOAD_MODES[mmap, mlock], progress_callback=callback)
         self.handle = lib.llama_model_load_from_file(path.encode(), params)
         if not self.handle:
             raise LlamaError(f"llama.cpp could not load {path}; its last lines above say why")
@@ -167,12 +170,13 @@ class LlamaModel:
         return piece
 
     def _read_piece(self, token: int, *, special: bool) -> bytes:
-        buffer = ctypes.create_string_buffer(64)
-        length = lib.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
-        if length < 0:
-            buffer = ctypes.create_string_buffer(-length)
+        length = 64
+        while True:
+            buffer = ctypes.create_string_buffer(length)
             length = lib.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
-        return buffer.raw[:length]
+            if length >= 0:
+                return buffer.raw[:length]
+            length = -length
 
 
 class LlamaContext:
@@ -197,7 +201,7 @@ class LlamaContext:
         self.max_outputs = max(max_outputs, num_sequence_ids)
         self._num_sequence_ids = num_sequence_ids
         params = lib.llama_context_default_params()
-        _set(
+        set_fields(
             params,
             n_ctx=context_length,
             n_batch=max_batch_tokens,
@@ -319,7 +323,7 @@ class _BatchArrays:
         step = self._seq_ids.itemsize
         self._seq_pointers = np.arange(capacity, dtype=np.uintp) * step + self._seq_ids.ctypes.data
         self.struct = lib.llama_batch()
-        _set(
+        set_fields(
             self.struct,
             token=self._tokens.ctypes.data_as(ctypes.POINTER(lib.llama_token)),
             pos=self._positions.ctypes.data_as(ctypes.POINTER(lib.llama_pos)),
@@ -344,73 +348,3 @@ class _BatchArrays:
         self.num_outputs += wants_logits
         self.struct.n_tokens = end
         return end - 1
-
-
-class SamplerChain:
-    """llama.cpp's native samplers in order; the last one selects. Owned by the step loop."""
-
-    def __init__(self, handle: Any = None) -> None:
-        self._handle = handle or lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-
-    def add_penalties(self, num_tokens: int, last_n: int, *, repeat: float, frequency: float, presence: float) -> None:
-        self._add(lib.llama_sampler_init_penalties(num_tokens, last_n, repeat, frequency, presence))
-
-    def add_greedy(self) -> None:
-        self._add(lib.llama_sampler_init_greedy())
-
-    def add_top_k(self, top_k: int) -> None:
-        self._add(lib.llama_sampler_init_top_k(top_k))
-
-    def add_top_p(self, top_p: float) -> None:
-        self._add(lib.llama_sampler_init_top_p(top_p, 1))
-
-    def add_min_p(self, min_p: float) -> None:
-        self._add(lib.llama_sampler_init_min_p(min_p, 1))
-
-    def add_temperature(self, temperature: float) -> None:
-        self._add(lib.llama_sampler_init_temp(temperature))
-
-    def add_distribution(self, seed: int) -> None:
-        self._add(lib.llama_sampler_init_dist(seed))
-
-    def _add(self, sampler: Any) -> None:
-        lib.llama_sampler_chain_add(self._handle, sampler)
-
-    def select(self, candidates: Candidates) -> int:
-        """The token that the chain selects; the chain does not yet know that it is used (see `accept`)."""
-        lib.llama_sampler_apply(self._handle, candidates.reference)
-        return candidates.selected
-
-    def accept(self, token: int) -> None:
-        lib.llama_sampler_accept(self._handle, token)
-
-    def clone(self) -> SamplerChain:
-        return SamplerChain(lib.llama_sampler_clone(self._handle))
-
-    def close(self) -> None:
-        """Free the chain; a second call does nothing."""
-        if self._handle is not None:
-            lib.llama_sampler_free(self._handle)
-            self._handle = None
-
-
-class Candidates:
-    """The array of all tokens with their logits that samplers sort and cut. One serves every sequence in turn."""
-
-    def __init__(self, vocabulary_size: int) -> None:
-        layout = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-        self._all = np.zeros(vocabulary_size, dtype=layout)
-        self._ids = np.arange(vocabulary_size, dtype=np.int32)
-        self._struct = lib.llama_token_data_array()
-        self.reference = ctypes.byref(self._struct)
-        self._data = self._all.ctypes.data_as(lib.llama_token_data_p)
-
-    def fill(self, logits: Logits) -> Candidates:
-        self._all["id"] = self._ids
-        self._all["logit"] = logits
-        _set(self._struct, data=self._data, size=len(self._all), selected=-1, sorted=False)
-        return self
-
-    @property
-    def selected(self) -> int:
-        return int(self._struct.data[self._struct.selected].id)

@@ -18,7 +18,8 @@ from edge_agent.engine.chat_template import CHATML, ChatTemplate, TemplateRefuse
 from edge_agent.engine.inbox import InboxItem, NewSequence
 from edge_agent.engine.intake import Intake
 from edge_agent.engine.kv_ledger import KvLedger
-from edge_agent.engine.llama import Candidates, LlamaContext, LlamaError, LlamaModel, use_default_log
+from edge_agent.engine.llama import LlamaContext, LlamaError, LlamaModel, use_default_log
+from edge_agent.engine.native_samplers import Candidates
 from edge_agent.engine.process_usage import UsageMeter
 from edge_agent.engine.sampling import make_sampler
 from edge_agent.engine.saved_prefixes import SavedPrefixes

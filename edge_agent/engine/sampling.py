@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.engine.llama import Candidates, LlamaModel, Logits, SamplerChain
+from edge_agent.engine.llama import LlamaModel, Logits
+from edge_agent.engine.native_samplers import Candidates, SamplerChain
 from edge_agent.protocol import SamplingSettings, TokenLogprob, TokenLogprobs
 
 # llama.cpp takes seeds of 32 bits.
@@ -89,15 +90,9 @@ def _add_selection(chain: SamplerChain, settings: SamplingSettings) -> None:
     if settings.temperature <= 0:
         chain.add_greedy()
         return
-    if settings.top_k > 0:
-        chain.add_top_k(settings.top_k)
-    if settings.top_p < 1:
-        chain.add_top_p(settings.top_p)
-    if settings.min_p > 0:
-        chain.add_min_p(settings.min_p)
-    chain.add_temperature(settings.temperature)
+    chain.add_cuts(top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p)
     seed = settings.seed if settings.seed is not None else int(np.random.default_rng().integers(MAX_SEED))
-    chain.add_distribution(seed & MAX_SEED)
+    chain.add_distribution(temperature=settings.temperature, seed=seed & MAX_SEED)
 
 
 def log_probabilities(logits: Logits, token: int, *, num_top: int, model: LlamaModel) -> TokenLogprobs:

@@ -54,7 +54,7 @@ def test_list_shows_every_known_model_with_size_and_need(command: Command) -> No
     table = command.output("list")
     assert table.splitlines()[0].split() == ["NAME", "HERE", "SIZE", "MEMORY", "FITS", "LICENCE"]
     by_name = rows(table)
-    assert by_name["smollm2-135m-instruct"][1:6] == ["no", "98", "MB", "341", "MB"]
+    assert by_name["smollm2-135m-instruct"][1:6] == ["no", "98", "MB", "385", "MB"]
     assert by_name["qwen3-4b-instruct-2507"][1:4] == ["no", "2.50", "GB"]
     assert "4096 tokens of context in f16" in table
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.engine.llama import Candidates, LlamaModel, Logits
+from edge_agent.engine.llama import LlamaModel, Logits
+from edge_agent.engine.native_samplers import Candidates
 from edge_agent.engine.sampling import TokenSampler, log_probabilities, make_sampler
 from edge_agent.protocol import SamplingSettings
 
