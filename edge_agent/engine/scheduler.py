@@ -174,9 +174,20 @@ class Scheduler:
         self.waiting.appendleft(newest)
 
     def _prefill_budget(self, num_decode_rows: int) -> int:
-        seconds = self._target_inter_token_seconds if num_decode_rows else self._max_step_seconds
+        seconds = self._step_seconds(num_decode_rows, len(self.running) - num_decode_rows)
         num_rows = self._costs.rows_within(seconds, max_rows=self._max_batch_tokens)
         return min(max(num_rows - num_decode_rows, MIN_PREFILL_ROWS), self._max_batch_tokens - num_decode_rows)
+
+    def _step_seconds(self, num_decoding: int, num_prefilling: int) -> float:
+        """How long a step may take: for who is being answered it is a gap, for who waits for a first token it is work.
+
+        So the target holds while most are being answered; the more of them wait, the longer the few may be kept
+        waiting: large steps cost less a row, and the whole burst is answered sooner.
+        """
+        if num_decoding == 0:
+            return self._max_step_seconds
+        stretched = self._target_inter_token_seconds * max(1.0, num_prefilling / num_decoding)
+        return min(stretched, self._max_step_seconds)
 
     def _prefill_spans(self, budget: int) -> Iterable[Span]:
         """Spans of at most `budget` rows for prompts in order of admission."""

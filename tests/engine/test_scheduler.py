@@ -89,6 +89,20 @@ def test_a_running_answer_gets_its_row_before_a_new_prompt_gets_the_rest() -> No
     assert (plan.num_decode_rows, plan.num_prefill_rows) == (1, 23)
 
 
+def test_the_more_prompts_wait_the_longer_a_step_may_keep_the_few_waiting() -> None:
+    costs = StepCosts()
+    for rows in (1, 2, 4, 8, 16, 32, 64):
+        costs.observe(rows, 0.01 * rows)
+    scheduler = make_scheduler(costs=costs)
+    scheduler.submit(make_sequence(1, [1, 2, 3]))
+    do_step(scheduler)
+    for number in (2, 3):
+        scheduler.submit(make_sequence(number, list(range(100))))
+
+    # Two wait for one: 2 x 0.25 s hold 48 rows at 10 ms each.
+    assert shape(do_step(scheduler)) == [(1, 3, 1), (2, 0, 47)]
+
+
 def test_however_slow_the_board_a_prompt_gets_eight_rows_a_step() -> None:
     costs = StepCosts()
     costs.observe(1, 10.0)
