@@ -140,7 +140,10 @@ class Cancel(Message, frozen=True, tag="cancel"):
 
 
 class Tokenize(Message, frozen=True, tag="tokenize"):
-    """Answered by `Tokenized`. `add_special` puts BOS where the model wants it; `parse_special` reads `<|…|>`."""
+    """Answered by `Tokenized`, or `Refused` for too long a text.
+
+    `add_special` puts BOS where the model wants it; `parse_special` reads `<|…|>`.
+    """
 
     id: int
     text: str

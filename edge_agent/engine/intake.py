@@ -34,6 +34,9 @@ from edge_agent.protocol import (
     TokenPrompt,
 )
 
+# 1 MiB, at least 200,000 tokens: a tokenizer cannot be interrupted, and takes a Pi ten seconds for the worst of such.
+MAX_TEXT_BYTES = 1024 * 1024
+
 
 class _RefusalError(Exception):
     """A request that is answered with `Refused`."""
@@ -113,13 +116,22 @@ class Intake:
     def _prompt_tokens(self, prompt: Prompt) -> list[int]:
         match prompt:
             case ChatPrompt():
-                return self._model.tokenize(self._render(prompt), add_special=True, parse_special=True)
+                return self._tokens_of(self._render(prompt), param="messages")
             case TextPrompt():
-                return self._model.tokenize(prompt.text, add_special=True, parse_special=True)
+                return self._tokens_of(prompt.text, param="prompt")
             case TokenPrompt():
                 return list(prompt.tokens)
             case _:
                 assert_never(prompt)
+
+    def _tokens_of(self, text: str, *, param: str, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        num_bytes = len(text.encode("utf-8", "replace"))
+        if num_bytes > MAX_TEXT_BYTES:
+            message = (
+                f"the text has {num_bytes} bytes, at most {MAX_TEXT_BYTES} are tokenised at once: send a shorter one"
+            )
+            raise _RefusalError(message, param=param)
+        return self._model.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def _render(self, prompt: ChatPrompt) -> str:
         if isinstance(self._template, TemplateRefusedError):
@@ -154,10 +166,13 @@ class Intake:
             context_length=self._context_length,
         )
 
-    def _tokenize(self, command: Tokenize) -> Tokenized:
-        tokens = self._model.tokenize(
-            command.text, add_special=command.add_special, parse_special=command.parse_special
-        )
+    def _tokenize(self, command: Tokenize) -> Tokenized | Refused:
+        try:
+            tokens = self._tokens_of(
+                command.text, param="content", add_special=command.add_special, parse_special=command.parse_special
+            )
+        except _RefusalError as refusal:
+            return Refused(command.id, RefusalKind.INVALID, str(refusal), param=refusal.param)
         return Tokenized(command.id, tokens, [self._model.piece(token, special=True) for token in tokens])
 
     def _detokenize(self, command: Detokenize) -> Detokenized | Refused:

@@ -269,6 +269,16 @@ def test_a_token_outside_the_vocabulary_cannot_be_detokenized(engine: EngineUnde
     assert "49151" in answer.message
 
 
+def test_text_that_would_keep_the_intake_for_long_is_refused(engine: EngineUnderTest) -> None:
+    text = "a" * (1024 * 1024 + 1)
+    engine.send(Tokenize(905, text, add_special=False, parse_special=False))
+    tokenize = engine.next_answer()
+    assert isinstance(tokenize, Refused)
+    assert "1048577 bytes" in tokenize.message
+    assert engine.refused(chat(text)).kind is RefusalKind.INVALID
+    assert engine.refused(TextPrompt(text)).param == "prompt"
+
+
 def test_an_idle_engine_ticks_with_its_memory(engine: EngineUnderTest) -> None:
     tick = engine.wait_for(Idle)
     assert tick.usage.resident_bytes > 100_000_000
