@@ -16,6 +16,8 @@ from edge_agent.engine.step_costs import StepCosts
 
 # However slow the board, a waiting prompt gets this many rows of each step, so that it is answered some day.
 MIN_PREFILL_ROWS = 8
+# So many later requests may start before one that does not fit yet; then nobody does until it fits.
+MAX_OVERTAKEN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +141,27 @@ class Scheduler:
         yield from self.waiting
 
     def _admit(self) -> None:
-        while self.waiting and len(self.running) < self._max_sequences and self._fits(self.waiting[0]):
-            sequence = self.waiting.popleft()
+        while len(self.running) < self._max_sequences and (sequence := self._next_that_fits()) is not None:
+            self.waiting.remove(sequence)
             lease = self.ledger.lease(sequence.tokens)
             sequence.seq_id = lease.seq_id
             sequence.num_computed = lease.num_hit
             sequence.num_hit = lease.num_hit
             sequence.state = SequenceState.RUNNING
             self.running.append(sequence)
+
+    def _next_that_fits(self) -> Sequence | None:
+        """The first that fits; a long one that must wait for cells is overtaken by short ones, though not for ever."""
+        overtaken: list[Sequence] = []
+        for sequence in self.waiting:
+            if self._fits(sequence):
+                for passed in overtaken:
+                    passed.num_overtaken += 1
+                return sequence
+            if sequence.num_overtaken >= MAX_OVERTAKEN:
+                return None
+            overtaken.append(sequence)
+        return None
 
     def _fits(self, sequence: Sequence) -> bool:
         """Whether every running prompt and this one fit whole, with a token more for each."""

@@ -37,6 +37,8 @@ class Sequence:
     # Prompt tokens already counted by source: what is computed again later is not counted again.
     num_prompt_counted: int = 0
     num_from_memory: int = 0
+    # Later sequences that were admitted before this one.
+    num_overtaken: int = 0
     scheduled: float | None = None
     first_token: float | None = None
     last_token: float | None = None

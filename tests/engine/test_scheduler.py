@@ -135,6 +135,25 @@ def test_a_prompt_waits_until_it_fits_beside_the_running_ones() -> None:
     assert shape(do_step(scheduler)) == [(2, 0, 25)]
 
 
+def test_a_short_prompt_overtakes_a_long_one_that_does_not_fit_yet_but_not_for_ever() -> None:
+    scheduler = make_scheduler(capacity=60)
+    scheduler.submit(make_sequence(1, list(range(30))))
+    do_step(scheduler)
+    scheduler.submit(make_sequence(2, list(range(100, 150))))
+    for number in range(3, 13):
+        scheduler.submit(make_sequence(number, [number]))
+    admitted: list[int] = []
+    for _ in range(12):
+        do_step(scheduler)
+        for sequence in [s for s in scheduler.running if s.id != 1]:
+            admitted.append(sequence.id)
+            scheduler.finish(sequence)
+    assert admitted == [3, 4, 5, 6, 7, 8, 9, 10]
+    scheduler.finish(scheduler.running[0])
+    do_step(scheduler)
+    assert scheduler.running[0].id == 2
+
+
 def test_when_cells_run_out_the_newest_goes_back_to_wait_and_keeps_its_tokens() -> None:
     scheduler = make_scheduler(capacity=26, costs=_cheap())
     first, second = make_sequence(1, list(range(12))), make_sequence(2, list(range(50, 60)))
