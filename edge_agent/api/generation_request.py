@@ -33,7 +33,10 @@ def chat_request(body: ChatBody, *, arrived: float, limits: ServerSection) -> Ge
         prompt=ChatPrompt(messages=[_message(message) for message in body.messages]),
         arrived=arrived,
         sampling=_sampling(body),
-        max_tokens=_max_tokens(_or(body.max_completion_tokens, body.max_tokens), param="max_tokens"),
+        max_tokens=_max_tokens(
+            _or(body.max_completion_tokens, body.max_tokens),
+            param="max_tokens" if body.max_completion_tokens is None else "max_completion_tokens",
+        ),
         stop=_stop(body),
         ignore_eos=bool(body.ignore_eos),
         num_logprobs=(body.top_logprobs or 0) if body.logprobs else None,

@@ -136,7 +136,7 @@ def _check_stop(stop: str | list[str] | None, limits: ServerSection) -> None:
 
 def _asks(value: Raw) -> bool:
     """Whether the parameter was given and is more than an empty value."""
-    return bytes(value) not in _NOTHING
+    return bytes(value).translate(None, b" \t\r\n") not in _NOTHING
 
 
 def _not_served(param: str, remedy: str) -> InvalidRequestError:

@@ -13,8 +13,9 @@ from typing import assert_never
 from edge_agent.engine.channel import Outlet
 from edge_agent.engine.chat_template import ChatTemplate, TemplateRefusedError
 from edge_agent.engine.inbox import CancelSequence, InboxItem, NewSequence, StopLoop
-from edge_agent.engine.llama import LlamaModel
+from edge_agent.engine.llama import LlamaModel, SpecialKind
 from edge_agent.engine.sequence import Sequence
+from edge_agent.engine.text_limits import MAX_DETOKENIZED_BYTES, MAX_TOKENS, TextLimits
 from edge_agent.protocol import (
     Accepted,
     Cancel,
@@ -33,9 +34,6 @@ from edge_agent.protocol import (
     Tokenized,
     TokenPrompt,
 )
-
-# 1 MiB, at least 200,000 tokens: a tokenizer cannot be interrupted, and takes a Pi ten seconds for the worst of such.
-MAX_TEXT_BYTES = 1024 * 1024
 
 
 class _RefusalError(Exception):
@@ -60,6 +58,9 @@ class Intake:
         interrupt: Callable[[int], None],
     ) -> None:
         self._model = model
+        self._limits = TextLimits(
+            always=model.special_texts(SpecialKind.USER_DEFINED), on_request=model.special_texts(SpecialKind.CONTROL)
+        )
         self._template = template
         self._context_length = context_length
         self._answers = answers
@@ -125,12 +126,9 @@ class Intake:
                 assert_never(prompt)
 
     def _tokens_of(self, text: str, *, param: str, add_special: bool = True, parse_special: bool = True) -> list[int]:
-        num_bytes = len(text.encode("utf-8", "replace"))
-        if num_bytes > MAX_TEXT_BYTES:
-            message = (
-                f"the text has {num_bytes} bytes, at most {MAX_TEXT_BYTES} are tokenised at once: send a shorter one"
-            )
-            raise _RefusalError(message, param=param)
+        complaint = self._limits.complaint(text.encode("utf-8", "replace"), parse_special=parse_special)
+        if complaint is not None:
+            raise _RefusalError(complaint, param=param)
         return self._model.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def _render(self, prompt: ChatPrompt) -> str:
@@ -177,8 +175,19 @@ class Intake:
 
     def _detokenize(self, command: Detokenize) -> Detokenized | Refused:
         try:
-            self._check_ids(command.tokens, param="tokens")
+            return Detokenized(command.id, self._text_of(command.tokens))
         except _RefusalError as refusal:
             return Refused(command.id, RefusalKind.INVALID, str(refusal), param=refusal.param)
-        pieces = (self._model.piece(token, special=True) for token in command.tokens)
-        return Detokenized(command.id, b"".join(pieces).decode("utf-8", "replace"))
+
+    def _text_of(self, tokens: list[int]) -> str:
+        if len(tokens) > MAX_TOKENS:
+            message = f"{len(tokens)} tokens, at most {MAX_TOKENS} are turned into text at once: send fewer"
+            raise _RefusalError(message, param="tokens")
+        self._check_ids(tokens, param="tokens")
+        raw = bytearray()
+        for token in tokens:
+            raw += self._model.piece(token, special=True)
+            if len(raw) > MAX_DETOKENIZED_BYTES:
+                message = f"the tokens make more than {MAX_DETOKENIZED_BYTES} bytes of text: send fewer"
+                raise _RefusalError(message, param="tokens")
+        return raw.decode("utf-8", "replace")

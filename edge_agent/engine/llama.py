@@ -16,7 +16,17 @@ import numpy.typing as npt
 from llama_cpp import llama_cpp as lib
 
 # `native_samplers` calls through the same door: llama_cpp is imported in this file alone.
-__all__ = ["DecodeResult", "LlamaContext", "LlamaError", "LlamaModel", "Logits", "lib", "set_fields", "use_default_log"]
+__all__ = [
+    "DecodeResult",
+    "LlamaContext",
+    "LlamaError",
+    "LlamaModel",
+    "Logits",
+    "SpecialKind",
+    "lib",
+    "set_fields",
+    "use_default_log",
+]
 
 Logits = npt.NDArray[np.float32]
 
@@ -30,6 +40,13 @@ LOAD_MODES = {(False, False): 0, (True, False): 1, (False, True): 2, (True, True
 
 class LlamaError(Exception):
     """llama.cpp refused a file, a setting or a batch."""
+
+
+class SpecialKind(enum.Enum):
+    """Special tokens by when llama.cpp reads them in a text: always, or only when it parses special ones."""
+
+    USER_DEFINED = lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+    CONTROL = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
 class DecodeResult(enum.Enum):
@@ -75,7 +92,7 @@ class LlamaModel:
             raise LlamaError(f"llama.cpp could not load {path}; its last lines above say why")
         self.vocab = lib.llama_model_get_vocab(self.handle)
         self.num_tokens = lib.llama_vocab_n_tokens(self.vocab)
-        self._pieces: dict[int, bytes] = {}
+        self._pieces: dict[tuple[int, bool], bytes] = {}
         self.end_tokens = frozenset(
             token for token in range(self.num_tokens) if lib.llama_vocab_is_eog(self.vocab, token)
         )
@@ -140,6 +157,14 @@ class LlamaModel:
         """How the vocabulary writes a special token, '' for one it lacks."""
         return "" if token < 0 else lib.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace")
 
+    def special_texts(self, kind: SpecialKind) -> frozenset[bytes]:
+        """What the vocabulary's special tokens of a kind look like in a text."""
+        return frozenset(
+            lib.llama_vocab_get_text(self.vocab, token)
+            for token in range(self.num_tokens)
+            if lib.llama_vocab_get_attr(self.vocab, token) & kind.value
+        )
+
     @property
     def bos_text(self) -> str:
         return self.special_text(lib.llama_vocab_bos(self.vocab))
@@ -162,11 +187,9 @@ class LlamaModel:
         """Bytes of one token; '' for a control token unless `special`. Raises ValueError outside the vocabulary."""
         if not 0 <= token < self.num_tokens:
             raise ValueError(f"token {token} is outside the vocabulary of {self.num_tokens}")
-        if special:
-            return self._read_piece(token, special=True)
-        piece = self._pieces.get(token)
+        piece = self._pieces.get((token, special))
         if piece is None:
-            piece = self._pieces[token] = self._read_piece(token, special=False)
+            piece = self._pieces[token, special] = self._read_piece(token, special=special)
         return piece
 
     def _read_piece(self, token: int, *, special: bool) -> bytes:

@@ -31,6 +31,9 @@ from edge_agent.protocol import EngineSettings, Load, LoadFailed, LoadProgress, 
 # The intake may hold the interpreter while it renders; the step loop then gets it back within a millisecond.
 SWITCH_SECONDS = 0.001
 PROGRESS_PART = 0.05
+# llama.cpp splits text by recursion for some vocabularies: 340 bytes of stack for a character of an unbroken word, so
+# that the usual 8 MiB end the process at 25,000 letters. 512 MiB hold the longest text that is tokenised at all.
+INTAKE_STACK_BYTES = 512 * 1024 * 1024
 
 
 def run_engine(commands_socket: socket.socket, reports_socket: socket.socket) -> int:
@@ -58,6 +61,8 @@ def run_engine(commands_socket: socket.socket, reports_socket: socket.socket) ->
         interrupt=loop.interrupt,
     )
     reports.send(Ready(_facts(load.settings, model, context, time.monotonic() - started)))
+    # Virtual memory: only what a recursion really needs is ever touched.
+    threading.stack_size(INTAKE_STACK_BYTES)
     threading.Thread(target=intake.serve, args=(commands,), name="intake", daemon=True).start()
     loop.run()
     return 0
@@ -115,7 +120,7 @@ def _make_loop(
         capacity=context.num_cells,
         num_sequence_ids=_num_sequence_ids(settings),
         is_trimmable=model.is_trimmable,
-        saved=SavedPrefixes(max_tokens=settings.max_saved_prefix_bytes // context.bytes_a_cell()),
+        saved=SavedPrefixes(max_tokens=_max_saved_tokens(settings, model, context)),
     )
     scheduler = Scheduler(
         ledger=ledger,
@@ -147,6 +152,12 @@ def _make_loop(
         usage=UsageMeter(),
         may_abort=model.is_trimmable,
     )
+
+
+def _max_saved_tokens(settings: EngineSettings, model: LlamaModel, context: LlamaContext) -> int:
+    """A recurrent state is as large for one token as for all: its size says nothing of a token's, so it stays put."""
+    num_bytes = context.bytes_a_cell()
+    return settings.max_saved_prefix_bytes // num_bytes if model.is_trimmable else 0
 
 
 def _make_template(model: LlamaModel) -> ChatTemplate | TemplateRefusedError:

@@ -14,6 +14,8 @@ from edge_agent.protocol import SamplingSettings, TokenLogprob, TokenLogprobs
 
 # llama.cpp takes seeds of 32 bits.
 MAX_SEED = 2**32 - 1
+# Below, logits divided by the temperature overflow their 32 bits; the distribution is the likeliest token long before.
+MIN_TEMPERATURE = 1e-4
 
 
 class TokenSampler:
@@ -63,7 +65,7 @@ def make_sampler(
     bias = dict(settings.logit_bias)
     if ignore_eos:
         bias.update(dict.fromkeys(model.end_tokens, float("-inf")))
-    if settings.temperature <= 0 and not _has_penalties(settings):
+    if settings.temperature < MIN_TEMPERATURE and not _has_penalties(settings):
         return TokenSampler(None, candidates, bias)
     chain = SamplerChain()
     if _has_penalties(settings):
@@ -87,7 +89,7 @@ def _has_penalties(settings: SamplingSettings) -> bool:
 
 
 def _add_selection(chain: SamplerChain, settings: SamplingSettings) -> None:
-    if settings.temperature <= 0:
+    if settings.temperature < MIN_TEMPERATURE:
         chain.add_greedy()
         return
     chain.add_cuts(top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p)

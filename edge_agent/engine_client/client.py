@@ -153,7 +153,8 @@ class EngineClient:
         self._ready_run()
         if len(self._requests) >= self._capacity:
             raise QueueFullError(
-                f"{self.num_waiting} requests wait, as many as scheduler.queue_size allows: send this one later",
+                f"{len(self._requests)} requests are open, as many as scheduler.max_sequences and "
+                "scheduler.queue_size allow together: send this one later",
                 retry_after_seconds=QUEUE_FULL_SECONDS,
             )
 

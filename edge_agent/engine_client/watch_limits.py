@@ -13,7 +13,7 @@ class WatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     # Without a report for this long, or for this many of the longest planned steps, the step loop hangs: SIGKILL.
     report_stall_seconds: float = 60.0
     report_stall_steps: float = 10.0
-    # An intake that owes answers and gives none for this long hangs. Its own deadlines sum to less.
+    # An intake that owes answers and gives none for this long hangs. What it is given is limited to take less.
     intake_stall_seconds: float = 20.0
     # A timer this late means that the agent was stopped itself (Ctrl-Z, freezer): then silence proves nothing.
     late_seconds: float = 5.0

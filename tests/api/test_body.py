@@ -36,7 +36,7 @@ def with_messages(rest: str) -> bytes:
         ('"temperature":-0.1', "temperature", "'temperature': expected number >= 0.0."),
         ('"temperature":1e999', "temperature", "'temperature': number out of range."),
         ('"top_p":1.5', "top_p", "'top_p': expected number <= 1.0."),
-        ('"repeat_penalty":0', "repeat_penalty", "'repeat_penalty': expected number > 0.0."),
+        ('"repeat_penalty":0', "repeat_penalty", "'repeat_penalty': expected number >= 0.01."),
         ('"max_tokens":1.5', "max_tokens", "'max_tokens': expected integer | null, got number."),
         ('"max_tokens":-2', "max_tokens", "'max_tokens': expected integer >= -1."),
         ('"seed":9223372036854775808', "seed", "'seed': expected integer <= 9223372036854775807."),

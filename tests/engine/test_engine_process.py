@@ -279,6 +279,19 @@ def test_text_that_would_keep_the_intake_for_long_is_refused(engine: EngineUnder
     assert engine.refused(TextPrompt(text)).param == "prompt"
 
 
+def test_a_text_of_nothing_but_special_tokens_does_not_keep_the_intake(engine: EngineUnderTest) -> None:
+    refused = engine.refused(chat("a<|im_start|>" * 80_000))
+    assert refused.kind is RefusalKind.INVALID
+    assert "special tokens" in refused.message
+
+
+def test_more_tokens_than_anybody_reads_are_not_detokenized(engine: EngineUnderTest) -> None:
+    engine.send(Detokenize(906, [28] * 200_001))
+    answer = engine.next_answer()
+    assert isinstance(answer, Refused)
+    assert "at most 200000" in answer.message
+
+
 def test_an_idle_engine_ticks_with_its_memory(engine: EngineUnderTest) -> None:
     tick = engine.wait_for(Idle)
     assert tick.usage.resident_bytes > 100_000_000

@@ -52,6 +52,12 @@ def test_temperature_0_takes_the_largest_logit(model: LlamaModel) -> None:
     assert draw(chosen, row(model, {500: 3.0, 501: 2.9}), 3) == [500, 500, 500]
 
 
+def test_a_temperature_too_small_to_divide_by_is_temperature_0(model: LlamaModel) -> None:
+    for temperature in (1e-45, 1e-38, 1e-10):
+        chosen = sampler(model, SamplingSettings(temperature=temperature, top_k=0, seed=7))
+        assert draw(chosen, row(model, {500: 3.0, 501: 2.9}), 3) == [500, 500, 500]
+
+
 def test_a_distribution_is_drawn_from_in_proportion(model: LlamaModel) -> None:
     chosen = sampler(model, SamplingSettings(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=7))
     # exp(ln 3) : exp(0) is 3 : 1.
