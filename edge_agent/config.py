@@ -83,7 +83,6 @@ class SchedulerSection(Section, frozen=True):
         float,
         Meta(ge=10, le=60000, description="While most are being answered, prefill keeps steps within this."),
     ] = 400.0
-
     # 64 MiB: 2,900 tokens of the small default model, 450 of a 4B one, whose longer conversations stay in the KV cache.
     max_saved_prefix_bytes: Annotated[
         int,
