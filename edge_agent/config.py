@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 PositiveInt = Annotated[int, Meta(ge=1)]
+Pin = Annotated[int, Meta(ge=0, le=64)]
+# 128: a label value; longer ones make every series large.
+InstanceName = Annotated[str, Meta(min_length=1, max_length=128)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -96,13 +99,74 @@ class ModelsSection(Section, frozen=True):
     dir: Annotated[str | None, Meta(description="Folder of the model files; null takes models/ in state_dir.")] = None
 
 
+class DeviceSection(Section, frozen=True):
+    """The board: what it is called, and where its sensors are read."""
+
+    instance: Annotated[
+        InstanceName | None,
+        Meta(
+            description="The device's name in every series; null makes one that stays, of the board's serial number.",
+        ),
+    ] = None
+    root: Annotated[
+        str, Meta(min_length=1, description="Root of the sys, proc and etc that sensors are read from.")
+    ] = "/"
+    interval_seconds: Annotated[float, Meta(ge=0.2, le=60, description="How often the sensors are read.")] = 1.0
+
+
+class GpioSection(Section, frozen=True):
+    """A status LED: lit when ready, blinking while loading, fast when the engine is down or the board is held back."""
+
+    status_led_pin: Annotated[
+        Pin | None, Meta(description="The LED's GPIO, by Broadcom's number; null: there is none.")
+    ] = None
+
+
+class RemoteWriteEndpoint(Section, frozen=True):
+    """A receiver of samples by Prometheus remote_write 1.0."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s@]+$", max_length=2048)]
+    bearer_token_file: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0
+
+
+class RemoteWriteSection(Section, frozen=True):
+    """Push of all series, for devices that cannot be scraped."""
+
+    interval_seconds: Annotated[float, Meta(ge=1, le=3600, description="How often all series are sampled.")] = 15.0
+    # 100,000: one hour of 400 series at 15 s; 4 MiB compressed.
+    max_queue_samples: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            le=10_000_000,
+            description="Samples that wait while a receiver is away; the oldest are dropped beyond it.",
+        ),
+    ] = 100_000
+    endpoints: Annotated[
+        tuple[RemoteWriteEndpoint, ...],
+        Meta(
+            max_length=4,
+            description="Receivers, each {url, bearer_token_file, username, password_file, ca_file, timeout_seconds}.",
+        ),
+    ] = ()
+
+
 class TelemetrySection(Section, frozen=True):
-    """Where `/metrics` is served."""
+    """Where `/metrics` is served, and where its series are pushed."""
 
     host: Annotated[str, Meta(description="Address of /metrics when telemetry.port is set.")] = "127.0.0.1"
     port: Annotated[
         Port | None, Meta(description="Serve /metrics on this port alone; null serves it beside the API.")
     ] = None
+    external_labels: Annotated[
+        dict[str, str],
+        Meta(max_length=16, description="Labels for every pushed series, such as {site: lab}; a scrape adds its own."),
+    ] = {}
+    remote_write: RemoteWriteSection = RemoteWriteSection()
 
 
 class LogSection(Section, frozen=True):
@@ -125,5 +189,7 @@ class Config(Section, frozen=True):
     model: ModelSection = ModelSection()
     scheduler: SchedulerSection = SchedulerSection()
     models: ModelsSection = ModelsSection()
+    device: DeviceSection = DeviceSection()
+    gpio: GpioSection = GpioSection()
     telemetry: TelemetrySection = TelemetrySection()
     log: LogSection = LogSection()

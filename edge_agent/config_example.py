@@ -41,6 +41,10 @@ class Key(Struct, frozen=True):
         return any(isinstance(kind, inspect.NoneType) for kind in _alternatives(self.kind))
 
     @property
+    def is_compound(self) -> bool:
+        return any(isinstance(kind, inspect.DictType | inspect.VarTupleType) for kind in _alternatives(self.kind))
+
+    @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return VARIABLE_PREFIX + self.name.replace(".", "__").upper()
@@ -89,10 +93,6 @@ def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
 
 def _in_words(kind: inspect.Type) -> str:
     match kind:
-        case inspect.NoneType():
-            return "null"
-        case inspect.BoolType():
-            return "true or false"
         case inspect.StrType():
             return "text" if kind.min_length is None else "text, not empty"
         case inspect.LiteralType():
@@ -102,7 +102,17 @@ def _in_words(kind: inspect.Type) -> str:
             return "a whole number" + _range_in_words(kind)
         case inspect.FloatType():
             return "a number" + _range_in_words(kind)
-    raise TypeError(f"no words for {kind}")
+        case inspect.DictType() | inspect.VarTupleType():
+            return _compound_in_words(kind)
+    return {inspect.NoneType: "null", inspect.BoolType: "true or false"}[type(kind)]
+
+
+def _compound_in_words(kind: inspect.DictType | inspect.VarTupleType) -> str:
+    size = "" if kind.max_length is None else f", {kind.max_length} at most"
+    if isinstance(kind, inspect.DictType):
+        return f"a mapping of names to {_in_words(kind.value_type)}{size}"
+    fields = cast("inspect.StructType", kind.item_type).fields
+    return f"a list of mappings with {', '.join(field.name for field in fields)}{size}"
 
 
 def _range_in_words(kind: inspect.IntType | inspect.FloatType) -> str:

@@ -6,13 +6,9 @@ one of a key wins. What the keys are and what they may hold comes from `config` 
 
 from __future__ import annotations
 
-import datetime
 import difflib
-import ipaddress
 import itertools
 import math
-import re
-import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ import yaml
 from msgspec import Struct
 
 from edge_agent.config import Config
+from edge_agent.config_contradictions import contradictions, is_host, shown
 from edge_agent.config_example import ADDRESS_KEYS, VARIABLE_PREFIX, Key, known_keys, section_names
 from edge_agent.errors import ConfigError
 
@@ -33,14 +30,6 @@ MAX_YAML_DEPTH = 16
 MAX_NUMBER_CHARACTERS = 64
 # 50: more than the keys there are to mistake; a file of other data has thousands, each with a search for its like.
 MAX_PROBLEMS = 50
-
-LOCALHOST = frozenset({ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")})
-# A last label of digits only would be a mistyped IP address.
-HOST_NAME = re.compile(
-    r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?!\d+\.?$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?"
-)
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Source(Struct, frozen=True):
@@ -73,7 +62,7 @@ def load_config(*, file: Path | None, environ: Mapping[str, str], overrides: Map
     _raise_if_any(list(itertools.islice(problems, MAX_PROBLEMS)))
     effective = {setting.key: setting for setting in settings}
     config = msgspec.convert(_nested({key: setting.value for key, setting in effective.items()}), Config)
-    _raise_if_any(_contradictions(config, effective))
+    _raise_if_any(list(contradictions(config, lambda key: effective[key].source.label)))
     return config
 
 
@@ -107,7 +96,7 @@ def _file_settings(file: Path | None) -> list[Setting]:
     if content is None:
         return []
     if not isinstance(content, dict):
-        raise ConfigError(f"{file}: holds {_shown(content)}; give a mapping, such as server: {{port: 8080}}")
+        raise ConfigError(f"{file}: holds {shown(content)}; give a mapping, such as server: {{port: 8080}}")
     return list(_flattened(content, "", Source(str(file)), section_names(known_keys())))
 
 
@@ -179,7 +168,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
-                problem = f"the key {_shown(key_node.value)} is here twice; keep one"
+                problem = f"the key {shown(key_node.value)} is here twice; keep one"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(str(key_node.value))
         return super().construct_mapping(node, deep=deep)
@@ -222,7 +211,8 @@ def _problem(setting: Setting, keys: Mapping[str, Key]) -> str | None:
     if _is_allowed(setting.value, key):
         return None
     remedy = f"give {key.allowed}{_quoting_hint(setting, key)}"
-    return f"{setting.source.label}: {key.name} is {_shown(setting.value)}; {remedy}"
+    inside = _inner_problem(setting.value, key) if key.is_compound else ""
+    return f"{setting.source.label}: {key.name} is {shown(setting.value)}{inside}; {remedy}"
 
 
 def _unknown_key_problem(setting: Setting, keys: Mapping[str, Key]) -> str:
@@ -230,7 +220,7 @@ def _unknown_key_problem(setting: Setting, keys: Mapping[str, Key]) -> str:
     if setting.source.is_environment:
         closest = _closest(written.upper(), [key.variable for key in keys.values()])
     elif inside := [name.removeprefix(f"{written}.") for name in keys if name.startswith(f"{written}.")]:
-        return f"{written} is {_shown(setting.value)}; give a mapping with any of the keys {', '.join(inside)}"
+        return f"{written} is {shown(setting.value)}; give a mapping with any of the keys {', '.join(inside)}"
     else:
         closest = _closest(written.lower(), list(keys))
     return f"no such key {written}; did you mean {closest}? edge-agent config example lists all keys"
@@ -240,17 +230,41 @@ def _closest(written: str, known: list[str]) -> str:
     return difflib.get_close_matches(written, known, n=1, cutoff=0)[0]
 
 
+def _inner_problem(value: object, key: Key) -> str:
+    """What is wrong inside a list or a mapping, and where."""
+    try:
+        _converted(value, key)
+    except msgspec.ValidationError as error:
+        return f" ({str(error).replace(f'`$.{key.name}', '`')})"
+    return " (text that cannot be printed)"
+
+
+def _converted(value: object, key: Key) -> Config:
+    return msgspec.convert(_nested({key.name: value}), Config)
+
+
+def _is_plain(value: object) -> bool:
+    """Neither a NUL in a path nor a newline in a name is meant, nor is infinity, and all break what comes later."""
+    match value:
+        case float():
+            return math.isfinite(value)
+        case str():
+            return value.isprintable()
+        case dict():
+            return all(_is_plain(name) and _is_plain(inner) for name, inner in value.items())
+        case list():
+            return all(_is_plain(inner) for inner in value)
+    return True
+
+
 def _is_allowed(value: object, key: Key) -> bool:
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    # Neither a NUL in a path nor a newline in a name is meant, and both break what comes later.
-    if isinstance(value, str) and not value.isprintable():
+    if not _is_plain(value):
         return False
     try:
-        msgspec.convert(_nested({key.name: value}), Config)
+        _converted(value, key)
     except msgspec.ValidationError:
         return False
-    return key.name not in ADDRESS_KEYS or _is_host(str(value))
+    return key.name not in ADDRESS_KEYS or is_host(str(value))
 
 
 def _quoting_hint(setting: Setting, key: Key) -> str:
@@ -278,64 +292,4 @@ def _nested(values: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _word(name: object) -> str:
-    return name if isinstance(name, str) and name.isidentifier() else _shown(name)
-
-
-def _shown(value: object) -> str:
-    """The value on one line of bounded length, in YAML's words where Python's differ."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, datetime.date):
-        return str(value)
-    limits = reprlib.Repr()
-    limits.maxstring = limits.maxother = 80
-    return limits.repr(value)
-
-
-# --- addresses ---------------------------------------------------------------------------------------------------
-
-
-def _contradictions(config: Config, effective: Mapping[str, Setting]) -> list[str]:
-    problems = []
-    server, telemetry = config.server, config.telemetry
-    if not server.allow_unauthenticated and not _is_loopback(server.host):
-        problems.append(
-            f"{effective['server.host'].source.label}: server.host is {_shown(server.host)}, which may be reached from "
-            "other machines: anyone there could use the model and learn from its answers and their timing what others "
-            "ask, and there are no API keys yet; bind to 127.0.0.1, or set server.allow_unauthenticated: true"
-        )
-    if telemetry.port and telemetry.port == server.port and _overlap(server.host, telemetry.host):
-        problems.append(
-            f"{effective['telemetry.port'].source.label}: telemetry.port is {telemetry.port}, which is server.port "
-            "on the same address; give another port, or null to serve /metrics beside the API"
-        )
-    return problems
-
-
-def _is_host(host: str) -> bool:
-    return bool(_addresses(host) or HOST_NAME.fullmatch(host.lower()))
-
-
-def _addresses(host: str) -> frozenset[Address]:
-    """What the text itself says; empty for a name that only a resolver knows."""
-    if host.lower() == "localhost":
-        return LOCALHOST
-    try:
-        return frozenset({ipaddress.ip_address(host)})
-    except ValueError:
-        return frozenset()
-
-
-def _is_loopback(host: str) -> bool:
-    addresses = _addresses(host)
-    return bool(addresses) and all(address.is_loopback for address in addresses)
-
-
-def _overlap(first: str, second: str) -> bool:
-    if first.lower() == second.lower():
-        return True
-    return any(
-        one == other or (one.version == other.version and (one.is_unspecified or other.is_unspecified))
-        for one in _addresses(first)
-        for other in _addresses(second)
-    )
+    return name if isinstance(name, str) and name.isidentifier() else shown(name)

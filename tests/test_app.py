@@ -15,11 +15,13 @@ import aiohttp
 import pytest
 
 from edge_agent import app
-from edge_agent.app import Service, engine_settings, num_physical_cores, serve, service_running
+from edge_agent.app import serve
 from edge_agent.config import Config, ModelSection, ModelsSection, SchedulerSection, ServerSection, TelemetrySection
+from edge_agent.engine_settings import engine_settings, num_physical_cores
 from edge_agent.errors import ConfigError, ModelNotFoundError
 from edge_agent.models.store import ModelFile
 from edge_agent.protocol import Accepted, EngineSettings, SequenceReport, Tokenized
+from edge_agent.service import Service, service_running
 from tests.api.service import sample
 from tests.engine_client.scripted_engine import (
     READY,

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from edge_agent.device.thermal_state import ThermalStateSource, nominal_state
 from edge_agent.engine_client.listener import EndCause
 from edge_agent.protocol import Finished, Idle, ModelFacts, Report
 from edge_agent.telemetry.engine_process_metrics import EngineProcessMetrics
 from edge_agent.telemetry.metric_set import MetricSet
 from edge_agent.telemetry.sequence_metrics import SequenceMetrics
 from edge_agent.telemetry.step_metrics import StepMetrics
-from edge_agent.telemetry.thermal_state import ThermalStateSource, nominal_state
 
 
 class EngineMetrics:

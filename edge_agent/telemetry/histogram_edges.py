@@ -33,3 +33,6 @@ GENERATED_TOKENS = (1, 4, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 # How late the event loop wakes: 1 ms is a quiet board, 50 ms is felt in a stream, 5 s means paging.
 LOOP_LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+# An answer of a receiver of samples: 10 ms on the local network, a second over a mobile link, 30 s the time limit.
+REMOTE_WRITE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+from edge_agent.device.thermal_state import ThermalState
 from edge_agent.engine_client.listener import EndCause
 from edge_agent.protocol import FinishReason, Phase
 from edge_agent.telemetry import histogram_edges as edges
 from edge_agent.telemetry.metric_row import Label, MetricKind, MetricRow, closed_label
 from edge_agent.telemetry.outcome import Endpoint, Outcome, RejectReason
-from edge_agent.telemetry.thermal_state import ThermalState
 
 PREFIX = "edge_agent_"
 # Methods that routes here may have; any other counts as "other", or a client could make series at will.

@@ -6,9 +6,9 @@ counters. What a step did for whom, this module does not know.
 
 from __future__ import annotations
 
+from edge_agent.device.thermal_state import ThermalState
 from edge_agent.protocol import Phase, Report
 from edge_agent.telemetry.metric_set import MetricSet
-from edge_agent.telemetry.thermal_state import ThermalState
 
 
 class StateCounters:

@@ -13,13 +13,13 @@ from collections.abc import Callable
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from edge_agent.device.thermal_state import ThermalStateSource, nominal_state
 from edge_agent.telemetry.engine_metrics import EngineMetrics
 from edge_agent.telemetry.exposition import Exposition
 from edge_agent.telemetry.metric_set import MetricSet
 from edge_agent.telemetry.metric_table import METRIC_TABLE, PREFIX
 from edge_agent.telemetry.request_log import RequestLog
 from edge_agent.telemetry.service_metrics import ServiceMetrics
-from edge_agent.telemetry.thermal_state import ThermalStateSource, nominal_state
 
 
 class Telemetry(msgspec.Struct, frozen=True):

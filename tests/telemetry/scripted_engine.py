@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edge_agent.device.thermal_state import ThermalStateSource, nominal_state
 from edge_agent.protocol import EngineUsage, Idle, KvCells, ModelFacts, Report, SequenceReport, SequenceTimes
 from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
-from edge_agent.telemetry.thermal_state import ThermalStateSource, nominal_state
 
 NO_CELLS = KvCells(used=0, cached=0, capacity=0)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from edge_agent.device.thermal_state import ThermalState
 from edge_agent.protocol import Report, SequenceReport
-from edge_agent.telemetry.thermal_state import ThermalState
 from tests.telemetry.scripted_engine import NO_CELLS, count_and_sum, scrape, step, telemetry_of
 
 DECODE = step(

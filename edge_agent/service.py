@@ -1,0 +1,117 @@
+"""The service's parts, put together and taken apart again: engine, telemetry, API, listeners.
+
+What the parts do, they know themselves; when to start and to end, `app` knows. Event loop of the agent process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_agent import __version__
+from edge_agent.api.accounting import Accounting
+from edge_agent.api.drain import Drain
+from edge_agent.api.generation_endpoint import GenerationContext
+from edge_agent.api.listeners import Listeners
+from edge_agent.api.routes import ApiParts, add_metrics_route, build_api, build_metrics_application
+from edge_agent.config import Config
+from edge_agent.engine_client.client import EngineClient
+from edge_agent.engine_settings import engine_settings
+from edge_agent.models.gguf_header import read_header
+from edge_agent.models.store import ModelFile
+from edge_agent.telemetry.event_loop_lag import measure_event_loop_lag
+from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
+
+ENGINE_COMMAND = (sys.executable, "-m", "edge_agent.engine")
+
+
+class Service(NamedTuple):
+    """The parts of a running service."""
+
+    engine: EngineClient
+    telemetry: Telemetry
+    drain: Drain
+    urls: list[str]
+    metrics_urls: list[str]
+
+
+@contextlib.asynccontextmanager
+async def service_running(
+    config: Config,
+    *,
+    model_file: ModelFile,
+    environ: Mapping[str, str],
+    engine_command: Sequence[str] = ENGINE_COMMAND,
+) -> AsyncIterator[Service]:
+    """The service for the length of the block: listening at once, while the model is still loaded.
+
+    Raises ConfigError when an address cannot be listened on; then no engine has been started.
+    """
+    telemetry = build_telemetry(
+        model_alias=model_file.alias, version=__version__, file_sha256=(model_file.sha256 or "")[:12]
+    )
+    engine = EngineClient(
+        engine_settings(config, model_file),
+        listener=telemetry.engine,
+        queue_size=config.scheduler.queue_size,
+        check_file=lambda: _check_file(model_file.path),
+        command=engine_command,
+        environ=environ,
+    )
+    service_drain = Drain()
+    parts = _api_parts(config, model_file=model_file, engine=engine, telemetry=telemetry, drain=service_drain)
+    listeners = Listeners()
+    lag = asyncio.create_task(measure_event_loop_lag(telemetry.service.event_loop_lag))
+    try:
+        urls, metrics_urls = await _open_listeners(listeners, config, parts)
+        await engine.start()
+        yield Service(engine, telemetry, service_drain, urls, metrics_urls)
+    finally:
+        service_drain.start()
+        # The engine first: requests that are still open learn from it that they are lost, while they can be told.
+        await engine.stop()
+        await listeners.close()
+        lag.cancel()
+
+
+def _api_parts(
+    config: Config, *, model_file: ModelFile, engine: EngineClient, telemetry: Telemetry, drain: Drain
+) -> ApiParts:
+    accounting = Accounting(
+        metrics=telemetry.service,
+        log=telemetry.request_log,
+        sequences_lost=telemetry.engine.sequences_lost,
+        clock=time.monotonic,
+    )
+    generation = GenerationContext(
+        engine=engine,
+        accounting=accounting,
+        drain=drain,
+        limits=config.server,
+        model_alias=model_file.alias,
+        clock=time.monotonic,
+        wall_clock=time.time,
+    )
+    return ApiParts(generation, telemetry.service, telemetry.exposition)
+
+
+async def _open_listeners(listeners: Listeners, config: Config, parts: ApiParts) -> tuple[list[str], list[str]]:
+    """The URLs of the API and of /metrics, which is on the API's listener unless it has a port of its own."""
+    api = build_api(parts)
+    server, telemetry = config.server, config.telemetry
+    if telemetry.port is None:
+        add_metrics_route(api, parts)
+        urls = await listeners.open(api, host=server.host, port=server.port, section="server")
+        return urls, urls
+    urls = await listeners.open(api, host=server.host, port=server.port, section="server")
+    metrics = build_metrics_application(parts)
+    return urls, await listeners.open(metrics, host=telemetry.host, port=telemetry.port, section="telemetry")
+
+
+def _check_file(path: Path) -> None:
+    read_header(path)
