@@ -13,6 +13,10 @@ LLAMA_WHEEL ?=
 HOST :=
 ## PORT=NUMBER        port that `serve` listens on                   [8080]
 PORT :=
+## EXTRAS=...         what a fleet needs beyond the basics: gpio, nvidia, or both with a comma between
+EXTRAS :=
+## WHEELHOUSE=FOLDER  where `wheelhouse` puts its wheels             [dist/wheelhouse/this machine's architecture]
+WHEELHOUSE := dist/wheelhouse/$(shell uname -m)
 ## ARGS=...           further arguments for edge-agent serve, or for pytest
 ARGS :=
 
@@ -22,17 +26,20 @@ INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 RULE_FILES := $(wildcard dashboards/rules/*.yml)
 
-.PHONY: help serve test check format wheel clean
+.PHONY: help serve monitoring test check format dashboards wheel wheelhouse clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nVariables:\n'
 	@sed -n 's/^## /  /p' $(MAKEFILE_LIST)
 
 serve: $(INSTALLED) ## Set up this machine, fetch MODEL when it is not here yet, and serve it.
 	$(if $(findstring /,$(MODEL))$(filter %.gguf,$(MODEL)),,$(BIN)/edge-agent models pull "$(MODEL)")
 	$(BIN)/edge-agent serve --model "$(MODEL)" $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") $(ARGS)
+
+monitoring: ## Run Debian's Prometheus and Alertmanager with dashboards/'s rules against the agent on this machine.
+	@tools/monitoring.sh
 
 test: $(INSTALLED_DEV) ## Set up this machine for development and run all tests.
 	@tools/system_packages.sh test
@@ -44,11 +51,21 @@ check: $(INSTALLED_DEV) ## Check format, lint, types, layers and rule files.
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(if $(RULE_FILES),promtool check rules $(RULE_FILES))
+	promtool check rules $(RULE_FILES)
+	cd ansible && $(abspath $(BIN))/ansible-lint --offline
 
 format: $(INSTALLED_DEV) ## Format the code, and mend what the linter can mend.
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+dashboards: $(INSTALLED_DEV) ## Rewrite dashboards/*.json from their source.
+	$(BIN)/python -m dashboards.source
+
+wheelhouse: $(INSTALLED) ## Build all wheels that a fleet of machines like this one needs, into WHEELHOUSE.
+	mkdir -p "$(WHEELHOUSE)"
+	rm -f "$(WHEELHOUSE)"/*.whl
+	$(BIN)/pip wheel --quiet $(if $(LLAMA_WHEEL),--find-links "$(LLAMA_WHEEL)") --wheel-dir "$(WHEELHOUSE)" ".$(if $(EXTRAS),[$(EXTRAS)])"
+	@echo "$$(ls "$(WHEELHOUSE)" | wc -l) wheels in $(WHEELHOUSE)"
 
 wheel: $(INSTALLED) ## Build dist/*.whl.
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -21,8 +21,15 @@ HOST_NAME = re.compile(
 
 # Prometheus data model; names that begin with __ are its own.
 LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-# What the agent itself puts on its series: an external label of that name would make two series one.
-OWN_LABELS = frozenset({"job", "instance", "model", "le"})
+# Labels of the agent's own series: an external label of that name would hide one of them, or be hidden.
+OWN_LABELS = frozenset(
+    """
+    architecture batch_size board cause clock code collector context_length cpu device disk driver endpoint fan
+    file_sha256 finish_reason firmware flag gpu gpu_layers instance interface job kernel kind le llama_cpp
+    method mode model mountpoint name os outcome parameters phase python quantization reason resource result
+    route sensor source thermal_state uuid version
+    """.split()  # noqa: SIM905 (one a line, they would hide what stands below)
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Tells where a key was set.

@@ -235,8 +235,8 @@ def _inner_problem(value: object, key: Key) -> str:
     try:
         _converted(value, key)
     except msgspec.ValidationError as error:
-        return f" ({str(error).replace(f'`$.{key.name}', '`')})"
-    return " (text that cannot be printed)"
+        return f" ({str(error).replace(f' - at `$.{key.name}`', '').replace(f'`$.{key.name}', '`')})"
+    return " (text that cannot be printed, or no number)"
 
 
 def _converted(value: object, key: Key) -> Config:

@@ -308,6 +308,88 @@ def test_two_ports_that_the_system_chooses_are_fine() -> None:
     assert load_config(file=None, environ={}, overrides=overrides).telemetry.port == 0
 
 
+RECEIVER = "https://metrics.example/api/v1/write"
+
+
+def test_receivers_and_labels_come_from_the_file(file: Path) -> None:
+    file.write_text(
+        f"""
+        telemetry:
+          external_labels: {{site: lab, fleet: "7"}}
+          remote_write:
+            endpoints:
+              - {{url: "{RECEIVER}", username: pi, password_file: /etc/edge-agent/password}}
+        """
+    )
+    telemetry = load_config(file=file, environ={}, overrides={}).telemetry
+    assert telemetry.external_labels == {"site": "lab", "fleet": "7"}
+    (endpoint,) = telemetry.remote_write.endpoints
+    assert (endpoint.url, endpoint.username, endpoint.timeout_seconds) == (RECEIVER, "pi", 30.0)
+
+
+def test_receivers_come_from_a_variable_too() -> None:
+    environ = {"EDGE_AGENT_TELEMETRY__REMOTE_WRITE__ENDPOINTS": f"[{{url: '{RECEIVER}'}}]"}
+    (endpoint,) = load_config(file=None, environ=environ, overrides={}).telemetry.remote_write.endpoints
+    assert endpoint.url == RECEIVER
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "expected"),
+    [
+        (
+            "[{urll: 'http://a'}]",
+            "(Object contains unknown field `urll` - at `[0]`); give a list of mappings with url, ",
+        ),
+        ("[{url: 'ftp://a'}]", "(Expected `str` matching regex '^https?://[^\\\\s@]+$' - at `[0].url`); give a list "),
+        ("[{url: 'http://u:p@a/'}]", "at `[0].url`); give a list "),
+        ("[{}]", "(Object missing required field `url` - at `[0]`); give a list "),
+        ("[{url: 'http://a', ca_file: \"a\\0\"}]", "(text that cannot be printed, or no number); give a list "),
+        ("{url: 'http://a'}", "(Expected `array`, got `object`); give a list "),
+    ],
+)
+def test_a_wrong_receiver_is_told_with_its_place(file: Path, endpoints: str, expected: str) -> None:
+    message = complaint(file, f"telemetry: {{remote_write: {{endpoints: {endpoints}}}}}")
+    assert message.startswith("agent.yaml: telemetry.remote_write.endpoints is ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("{model: a}", "has 'model', a label of the agent's own; give it another name"),
+        ("{instance: a}", "has 'instance', a label of the agent's own; give it another name"),
+        ("{7up: a}", "has '7up', which is no label name; give letters, digits and _, no digit first, no __ first"),
+        (
+            "{__site: a}",
+            "has '__site', which is no label name; give letters, digits and _, no digit first, no __ first",
+        ),
+        ("{site: ''}", "has no value for site, and then there is no such label; give one"),
+    ],
+)
+def test_an_external_label_that_prometheus_would_not_take_is_refused(file: Path, labels: str, expected: str) -> None:
+    assert complaint(file, f"telemetry: {{external_labels: {labels}}}") == (
+        f"agent.yaml: telemetry.external_labels {expected}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        ("username: u", "has one of username and password_file; give both, or neither"),
+        ("password_file: /p", "has one of username and password_file; give both, or neither"),
+        (
+            "username: u, password_file: /p, bearer_token_file: /t",
+            "has a bearer token and a username; give one of them",
+        ),
+    ],
+)
+def test_half_or_double_credentials_are_refused(file: Path, credentials: str, expected: str) -> None:
+    endpoints = f"[{{url: '{RECEIVER}', {credentials}}}]"
+    assert complaint(file, f"telemetry: {{remote_write: {{endpoints: {endpoints}}}}}") == (
+        f"agent.yaml: telemetry.remote_write.endpoints[0] {expected}"
+    )
+
+
 # --- the folder of all state -------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_make_alone_prints_every_target_and_variable() -> None:
         ["make", "--no-print-directory"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True
     ).stdout
     assert re.findall(r"^  make ([a-z-]+) ", printed, flags=re.MULTILINE) == phony_targets()
-    variables = ["MODEL", "PYTHON", "LLAMA_WHEEL", "HOST", "PORT", "ARGS"]
+    variables = ["MODEL", "PYTHON", "LLAMA_WHEEL", "HOST", "PORT", "EXTRAS", "WHEELHOUSE", "ARGS"]
     assert re.findall(r"^  ([A-Z_]+)=", printed, flags=re.MULTILINE) == variables
 
 
@@ -202,15 +203,37 @@ def test_a_wheel_that_does_not_exist_is_refused_before_anything_is_made(bare_pat
     assert not (bare_path.parent / ".venv").exists()
 
 
-def test_tests_that_need_prometheus_are_left_out_aloud_where_there_is_none(bare_path: Path) -> None:
+def programs_of_tests() -> list[tuple[str, str, str]]:
+    lines = (ROOT / "tools" / "test_programs").read_text(encoding="utf-8").splitlines()
+    marker_program_package = [tuple(line.split()) for line in lines if not line.startswith("#")]
+    return [(marker, program, package) for marker, program, package in marker_program_package]
+
+
+def test_tests_that_need_a_missing_program_are_left_out_aloud(bare_path: Path) -> None:
     make_program(bare_path.parent / ".venv" / "bin" / "pytest", 'printf "%s|" "$@"')
+    for _, program, _ in programs_of_tests():
+        if program != "promtool":
+            make_program(bare_path / program, "exit 0")
     done = run_script("run_tests.sh", "-x", path=bare_path)
-    assert done.stdout == "-m|not needs_prometheus|-x|"
-    assert done.stderr.startswith("LEFT OUT: the tests marked needs_prometheus")
+    assert "not needs_prometheus" in done.stdout
+    assert "needs_chromium" not in done.stdout
+    assert done.stdout.endswith("|-x|")
+    said = done.stderr.splitlines()
+    assert said.count("LEFT OUT: the tests marked needs_prometheus") == 2
+    assert "To run them too:  sudo apt-get install -y --no-install-recommends prometheus" in said
 
 
-def test_all_tests_run_where_prometheus_is_installed(bare_path: Path) -> None:
+def test_all_tests_run_where_root_has_all_programs(bare_path: Path) -> None:
     make_program(bare_path.parent / ".venv" / "bin" / "pytest", 'printf "%s|" "$@"')
-    make_program(bare_path / "promtool", "exit 0")
-    make_program(bare_path / "prometheus", "exit 0")
-    assert run_script("run_tests.sh", "-x", path=bare_path).stdout == "-x|"
+    for _, program, _ in programs_of_tests():
+        make_program(bare_path / program, "exit 0")
+    left_out = "" if os.geteuid() == 0 else "-m|not needs_fleet|"
+    assert run_script("run_tests.sh", "-x", path=bare_path).stdout == left_out + "-x|"
+
+
+def test_every_marker_of_a_program_is_registered() -> None:
+    markers = {
+        line.split(":")[0]
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    }
+    assert {marker for marker, _, _ in programs_of_tests()} == {name for name in markers if name.startswith("needs_")}

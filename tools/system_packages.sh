@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
 # Sees to the system packages that `make serve` or `make test` (the argument) needs. Root on Debian or Raspberry Pi OS:
-# installs what is missing through apt-get. Anyone else is told the command: a missing compiler ends with 2, a missing
-# Prometheus does not, since run_tests.sh leaves its tests out and says so.
+# installs what is missing through apt-get. Anyone else is told the command: a missing compiler ends with 2, a program
+# that only tests need does not, since run_tests.sh leaves these tests out and says so.
 set -euo pipefail
 
 PYTHON=${PYTHON:-python3}
 
 python_answers() {
     "$PYTHON" -c "$1" >/dev/null 2>&1
+}
+
+missing_test_packages() {
+    local marker program package
+    declare -A missing=()
+    while read -r marker program package; do
+        [[ $marker == \#* ]] || command -v "$program" >/dev/null || missing[$package]=1
+    done <"${0%/*}/test_programs"
+    ((${#missing[@]} == 0)) || printf '%s\n' "${!missing[@]}"
 }
 
 missing_packages() {
@@ -18,7 +27,7 @@ missing_packages() {
             [[ -n ${LLAMA_WHEEL:-} ]] || command -v c++ >/dev/null || echo build-essential
             ;;
         test)
-            { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
+            missing_test_packages
             ;;
     esac
 }
@@ -35,9 +44,12 @@ install_without_starting_services() {
     fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-    if [[ " $* " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
-        systemctl disable --quiet prometheus
-    fi
+    local package
+    for package in prometheus prometheus-alertmanager victoria-metrics; do
+        if [[ " $* " == *" $package "* ]] && command -v systemctl >/dev/null; then
+            systemctl disable --quiet "$package"
+        fi
+    done
 }
 
 refuse_old_python() {
