@@ -1,5 +1,6 @@
 """The README is true: its commands run, and its table is the registry."""
 
+import json
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_the_quick_starts_commands_run_as_they_stand(smollm2_path: Path) -> None
             assert "localhost:8080" in text
             return text.replace("localhost:8080", f"127.0.0.1:{product.port}")
 
-        streamed, scraped = (
+        streamed, scraped, status = (
             subprocess.run(["bash", "-euc", here(curl)], capture_output=True, text=True, check=True).stdout
             for curl in curls
         )
@@ -35,6 +36,7 @@ def test_the_quick_starts_commands_run_as_they_stand(smollm2_path: Path) -> None
         ).stdout
     assert streamed.rstrip().endswith("data: [DONE]")
     assert "edge_agent_time_to_first_token_seconds_count" in scraped
+    assert json.loads(status)["engine"]["state"] == "ready"
     assert len(answered) > 20
 
 

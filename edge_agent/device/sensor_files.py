@@ -1,11 +1,15 @@
 """The files that sensors are read from, under one root: the machine's own, or a directory tree that stands for a board.
 
-A driver may keep a read waiting for ever. So whoever watches can see which read is under way and since when, and give
-it up: from then on that file answers with an error at once, until the read has come back. Sampler's thread.
+A driver may keep a read waiting for ever. Every read is therefore noted while it is under way, and another thread may
+give it up: from then on its file answers with an error at once, until the read has come back. The thread that hung is
+told on its return that nobody waits for it any more.
 """
 
 from __future__ import annotations
 
+import errno
+import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,38 +21,132 @@ T = TypeVar("T")
 
 # 64 KiB: /proc/stat of a 64-core machine has 12 KiB; a file of endless content must not fill the memory.
 MAX_FILE_BYTES = 64 * 1024
+# 4,096: /sys/class/net of a machine full of containers has some hundred; beyond, no board is described.
+MAX_NAMES = 4096
+# Nothing there, or a sensor that is switched off: Jetson's powered-down zones answer EAGAIN, others ENODATA or ENXIO.
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ENODATA, errno.EAGAIN})
+_DIGITS = re.compile(r"(\d+)")
 
 
 class SensorError(EdgeAgentError):
-    """A sensor is there, but cannot be read or tells nonsense; the message names its file."""
+    """A sensor is there, but cannot be read or tells nonsense. `path` is its file, below the root."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
 
 
 class SensorAbsentError(SensorError):
     """The board does not have this sensor, or it is switched off."""
 
 
+class ReaderGivenUpError(EdgeAgentError):
+    """Raised to a thread whose read took so long that another one goes on in its place: end, touching nothing."""
+
+
+class _Read:
+    """One read under way. Made by the reading thread; `is_given_up` is set by the one that watches."""
+
+    def __init__(self, name: str, started_at: float) -> None:
+        self.name = name
+        self.started_at = started_at
+        self.is_given_up = False
+
+
 class SensorFiles:
-    """Reads below `root`; every `path` is relative to it, such as `sys/class/thermal/thermal_zone0/temp`."""
+    """Reads below `root`; every `path` is relative to it, such as `sys/class/thermal/thermal_zone0/temp`.
+
+    One thread reads at a time. `give_up` is for the thread that watches it.
+    """
 
     def __init__(self, root: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.root = root
         self._clock = clock
+        self._lock = threading.Lock()
+        self._under_way: _Read | None = None
+        self._hanging: set[str] = set()
 
     def read_text(self, path: str) -> str:
         """The content without surrounding white space and NULs. Raises SensorError; SensorAbsentError for no file."""
-        raise NotImplementedError
+        try:
+            content = self.call(path, lambda: self._read_bytes(path))
+        except OSError as error:
+            raise _sensor_error(path, error) from error
+        if len(content) > MAX_FILE_BYTES:
+            raise SensorError(path, f"more than {MAX_FILE_BYTES} bytes, which no sensor has to say")
+        try:
+            return content.decode("utf-8").strip("\0 \t\r\n")
+        except UnicodeDecodeError as error:
+            raise SensorError(path, "not text") from error
 
     def read_int(self, path: str) -> int:
         """A decimal integer. Raises SensorError."""
-        raise NotImplementedError
+        text = self.read_text(path)
+        # 20: what 64 bits may hold; int() of a longer one costs time.
+        if len(text) > 20 or not re.fullmatch(r"[+-]?[0-9]+", text):
+            raise SensorError(path, f"{text[:40]!a} is no whole number")
+        return int(text)
 
     def names(self, folder: str) -> list[str]:
-        """What is in a folder, numbers in the order of their values; empty for no such folder."""
-        raise NotImplementedError
+        """What is in a folder, numbers in the order of their values; empty for no such folder. Raises SensorError."""
+        try:
+            names = self.call(folder, lambda: [entry.name for entry in (self.root / folder).iterdir()])
+        except OSError as error:
+            if error.errno in ABSENT:
+                return []
+            raise _sensor_error(folder, error) from error
+        if len(names) > MAX_NAMES:
+            raise SensorError(folder, f"more than {MAX_NAMES} entries, which no board has")
+        return sorted(names, key=_natural_order)
 
     def exists(self, path: str) -> bool:
-        raise NotImplementedError
+        """Whether there is such a file or folder; a hanging or forbidden one is none. Raises SensorError."""
+        return self.call(path, (self.root / path).exists)
 
     def call(self, name: str, function: Callable[[], T]) -> T:
-        """Anything else that may keep us waiting, under a name of its own, watched like a read."""
-        raise NotImplementedError
+        """Anything that may keep the thread waiting, under a name of its own, watched like a read.
+
+        Raises what `function` raises; SensorError at once while an earlier call of this name still hangs.
+        """
+        with self._lock:
+            if name in self._hanging:
+                raise SensorError(name, "an earlier read has not come back; the driver or the device hangs")
+            read = self._under_way = _Read(name, self._clock())
+        try:
+            return function()
+        finally:
+            self._end(read)
+
+    def give_up(self, *, after_seconds: float) -> bool:
+        """Give up the read under way when it has lasted that long; whether there was one. Any thread."""
+        with self._lock:
+            read = self._under_way
+            if read is None or self._clock() - read.started_at < after_seconds:
+                return False
+            read.is_given_up = True
+            self._hanging.add(read.name)
+            self._under_way = None
+            return True
+
+    def _end(self, read: _Read) -> None:
+        with self._lock:
+            if read.is_given_up:
+                self._hanging.discard(read.name)
+                raise ReaderGivenUpError(f"{read.name}: came back after it was given up")
+            self._under_way = None
+
+    def _read_bytes(self, path: str) -> bytes:
+        # Unbuffered: one open, one read, one close. A sensor's file is short and is read in one piece.
+        with (self.root / path).open("rb", buffering=0) as file:
+            return file.read(MAX_FILE_BYTES + 1) or b""
+
+
+def _sensor_error(path: str, error: OSError) -> SensorError:
+    kind = SensorAbsentError if error.errno in ABSENT else SensorError
+    return kind(path, error.strerror or "cannot be read")
+
+
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    # Numbers may be long in a hostile tree; by length, then by digits, they sort as numbers without being converted.
+    parts = _DIGITS.split(name)
+    return [(len(part.lstrip("0")), part) if part.isdigit() else (-1, part) for part in parts]

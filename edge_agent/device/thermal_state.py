@@ -1,13 +1,16 @@
-"""The board's thermal state, which the agent stamps on every step that it counts.
+"""The board's thermal state, which the agent stamps on every step that it counts: whether it is held back, and why.
 
-The engine knows nothing of heat. Where the state comes from is the caller's matter: a callable that answers at once.
-Read on the event loop.
+Derived from the throttle flags of the same round, so that the counters by state and the flags never disagree. The
+engine knows nothing of heat. Sampler's thread; read on the event loop.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from edge_agent.device.reading import Reading
+from edge_agent.device.throttle_flag import ThrottleFlag
 
 
 class ThermalState(enum.Enum):
@@ -19,9 +22,24 @@ class ThermalState(enum.Enum):
     UNDERVOLTAGE = "undervoltage"
 
 
+# The first that is set decides. Under-voltage stands first: the firmware answers it with a lower clock, so the other
+# flags are then its consequence, and the remedy is a power supply, not a fan.
+PRECEDENCE = (
+    (ThrottleFlag.UNDER_VOLTAGE, ThermalState.UNDERVOLTAGE),
+    (ThrottleFlag.THROTTLED, ThermalState.THROTTLED),
+    (ThrottleFlag.FREQUENCY_CAPPED, ThermalState.CAPPED),
+    (ThrottleFlag.SOFT_TEMPERATURE_LIMIT, ThermalState.CAPPED),
+)
+
 ThermalStateSource = Callable[[], ThermalState]
 
 
 def nominal_state() -> ThermalState:
     """The source of a machine without sensors: nothing is known to hold it back."""
     return ThermalState.NOMINAL
+
+
+def thermal_state_of(readings: Iterable[Reading]) -> ThermalState:
+    """The state that the readings of `throttle_active` amount to; nominal where there are none."""
+    active = {value for r in readings if r.metric == "throttle_active" and r.value for _, value in r.labels}
+    return next((state for flag, state in PRECEDENCE if flag.value in active), ThermalState.NOMINAL)

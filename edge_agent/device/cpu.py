@@ -1,0 +1,25 @@
+"""How the machine's CPUs spend their time. Sampler's thread."""
+
+from __future__ import annotations
+
+import psutil
+
+from edge_agent.device.proc_files import ProcFiles
+from edge_agent.device.reading import Readings
+
+# Time of guests is within user and nice already.
+MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+
+
+class CpuCollector:
+    """One series a mode, all CPUs together."""
+
+    name = "cpu"
+
+    def __init__(self, proc: ProcFiles) -> None:
+        self._proc = proc
+
+    def collect(self, readings: Readings) -> None:
+        times = self._proc.ask("proc/stat", psutil.cpu_times)
+        for mode in MODES:
+            readings.add("cpu_seconds_total", getattr(times, mode), mode=mode)
