@@ -28,19 +28,29 @@ class HwmonCollector:
 
     def __init__(self, files: SensorFiles) -> None:
         self._files = files
+        # By entry and chip: a chip's files stay as they are for as long as its driver is bound, and listing costs most.
+        self._known: dict[tuple[str, str], list[str]] = {}
 
     def collect(self, readings: Readings) -> None:
         names = RepeatedNames()
         twins = self._names_of_zones()
+        present: dict[tuple[str, str], list[str]] = {}
         for entry in self._files.names(FOLDER):
             folder = f"{FOLDER}/{entry}"
             with readings.sensor():
                 chip = self._files.read_text(f"{folder}/name")
                 if chip not in twins:
-                    self._collect_chip(readings, folder, names.unique(chip))
+                    shown = names.unique(chip)
+                    known = self._known.get((entry, chip))
+                    present[entry, chip] = self._sensors_in(folder) if known is None else known
+                    self._collect_chip(readings, folder, shown, present[entry, chip])
+        self._known = present
 
-    def _collect_chip(self, readings: Readings, folder: str, chip: str) -> None:
-        for file in self._files.names(folder):
+    def _sensors_in(self, folder: str) -> list[str]:
+        return [file for file in self._files.names(folder) if TEMPERATURE.fullmatch(file) or FAN.fullmatch(file)]
+
+    def _collect_chip(self, readings: Readings, folder: str, chip: str, sensors: list[str]) -> None:
+        for file in sensors:
             path = f"{folder}/{file}"
             if found := TEMPERATURE.fullmatch(file):
                 with readings.sensor():

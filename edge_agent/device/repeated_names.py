@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 
 
 class RepeatedNames:
@@ -12,9 +12,11 @@ class RepeatedNames:
     """
 
     def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
+        self._given: set[str] = set()
 
     def unique(self, name: str) -> str:
         shown = "".join(character for character in name if character.isprintable())[:64] or "unknown"
-        self._seen[shown] += 1
-        return shown if self._seen[shown] == 1 else f"{shown}_{self._seen[shown]}"
+        candidates = itertools.chain([shown], (f"{shown}_{number}" for number in itertools.count(2)))
+        free = next(candidate for candidate in candidates if candidate not in self._given)
+        self._given.add(free)
+        return free

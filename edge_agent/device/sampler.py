@@ -23,6 +23,8 @@ from edge_agent.device.thermal_state import thermal_state_of
 GIVE_UP_SECONDS = 1.0
 # 2 s: an ordinary round ends in milliseconds. Whoever hangs longer is left: the threads do not keep a process alive.
 CLOSE_SECONDS = 2.0
+# 60 s: a bus of twenty slow sensors takes 20. Beyond it nothing is known, and nothing old is passed off as new.
+STALE_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -74,15 +76,24 @@ class DeviceSampler:
         reader = _Reader(self._round)
         due_at = self._clock()
         while not self._stopping.wait(max(0.0, due_at - self._clock())):
-            due_at = max(due_at + self._interval_seconds, self._clock())
-            pending = reader.begin()
-            while not pending.is_done.wait(self._give_up_seconds) and not self._stopping.is_set():
-                if self._files.give_up(after_seconds=self._give_up_seconds):
-                    reader = _Reader(self._round)
-                    pending = reader.begin()
-            if pending.snapshot is not None:
-                self._snapshot = pending.snapshot
+            due_at = next_due_at(due_at, interval_seconds=self._interval_seconds, now=self._clock())
+            reader = self._conduct_round(reader)
         reader.end()
+
+    def _conduct_round(self, reader: _Reader) -> _Reader:
+        """The reader that ended the round, another one if the given one hung."""
+        begun_at = self._clock()
+        pending = reader.begin()
+        while not pending.is_done.wait(self._give_up_seconds) and not self._stopping.is_set():
+            if self._files.give_up(after_seconds=self._give_up_seconds):
+                reader = _Reader(self._round)
+                pending = reader.begin()
+            elif self._clock() - begun_at > STALE_SECONDS and self._snapshot.readings:
+                logger.warning("a round of the sensors does not end, all their series end limit_s=%g", STALE_SECONDS)
+                self._snapshot = DeviceSnapshot()
+        if pending.snapshot is not None:
+            self._snapshot = pending.snapshot
+        return reader
 
     # --- the reader's thread -------------------------------------------------------------------------------------
 
@@ -104,11 +115,17 @@ class DeviceSampler:
         except Exception:
             is_broken = True
             self._log.broken(collector.name)
-        self._log.told(collector.name, readings)
+        else:
+            self._log.told(collector.name, readings)
         is_success = not is_broken and not readings.errors
         readings.add("collector_success", is_success, collector=collector.name)
         readings.add("collector_duration_seconds", self._clock() - started_at, collector=collector.name)
         return readings.found
+
+
+def next_due_at(due_at: float, *, interval_seconds: float, now: float) -> float:
+    """When the round after the one that was due at `due_at` begins: no drift, and nothing made up for when late."""
+    return max(due_at + interval_seconds, now)
 
 
 class _PendingRound:
@@ -136,7 +153,7 @@ class _Reader:
     def end(self) -> None:
         """End, and wait for it; not for a reader that hangs, which ends when its read comes back."""
         self._rounds.put(None)
-        self._thread.join(CLOSE_SECONDS / 2)
+        self._thread.join(CLOSE_SECONDS / 4)
 
     def _run(self) -> None:
         while (pending := self._rounds.get()) is not None:

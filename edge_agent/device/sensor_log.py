@@ -24,7 +24,10 @@ class SensorLog:
         self._broken: set[str] = set()
 
     def told(self, collector: str, readings: Readings) -> None:
-        """A round of a collector is over."""
+        """A round of a collector has come to its end."""
+        if collector in self._broken:
+            self._broken.discard(collector)
+            logger.info("a collector works again collector=%s", collector)
         failing = {error.path: error for error in readings.errors[:MAX_PATHS]}
         before = self._failing.get(collector, set())
         for path in failing.keys() - before:

@@ -37,6 +37,8 @@ class ThrottleCollector:
                 history = self._histories.setdefault(flag, _FlagHistory())
                 history.looked(is_active=any(told), is_remembered=is_remembered, now=now)
                 history.add_to(readings, flag)
+            elif flag in self._histories:
+                self._histories[flag].missed()
 
 
 class _FlagHistory:
@@ -58,6 +60,10 @@ class _FlagHistory:
         if self._is_active and self._looked_at is not None:
             self._active_seconds += now - self._looked_at
         self._is_active, self._is_remembered, self._looked_at = is_active, is_remembered, now
+
+    def missed(self) -> None:
+        """No source could tell: the time until one can is not counted, and what was active is no new event then."""
+        self._looked_at = None
 
     def add_to(self, readings: Readings, flag: ThrottleFlag) -> None:
         readings.add("throttle_active", self._is_active, flag=flag.value)

@@ -6,7 +6,9 @@ has shows on asking. Sampler's thread.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -51,13 +53,15 @@ class FirmwareWord:
 
     def __init__(self, files: SensorFiles) -> None:
         self._files = files
+        self._paths: tuple[str, ...] = self.PATHS
 
     def read(self) -> ThrottleWord:
-        for path in self.PATHS:
+        for path in self._paths:
             try:
                 text = self._files.read_text(path)
             except SensorAbsentError:
                 continue
+            self._paths = (path,)
             return parse_firmware_word(text, path=path)
         raise SensorAbsentError(self.PATHS[0], "no firmware of a Raspberry Pi that tells through sysfs")
 
@@ -81,17 +85,20 @@ class UnderVoltageAlarm:
 
     def __init__(self, files: SensorFiles) -> None:
         self._files = files
+        # Kept while the chip is there: the names of all others would be read every second.
+        self._names: dict[str, str] = {}
 
     def read(self) -> ThrottleWord:
-        for chip in self._files.names(self.FOLDER):
-            folder = f"{self.FOLDER}/{chip}"
-            if self._name_of(folder) == "rpi_volt":
-                return ThrottleWord({ThrottleFlag.UNDER_VOLTAGE: self._alarm(f"{folder}/in0_lcrit_alarm")})
+        chips = self._files.names(self.FOLDER)
+        self._names = {chip: self._names.get(chip) or self._name_of(chip) for chip in chips}
+        for chip, name in self._names.items():
+            if name == "rpi_volt":
+                return ThrottleWord({ThrottleFlag.UNDER_VOLTAGE: self._alarm(f"{self.FOLDER}/{chip}/in0_lcrit_alarm")})
         raise SensorAbsentError(self.FOLDER, "no chip rpi_volt")
 
-    def _name_of(self, folder: str) -> str:
+    def _name_of(self, chip: str) -> str:
         try:
-            return self._files.read_text(f"{folder}/name")
+            return self._files.read_text(f"{self.FOLDER}/{chip}/name")
         except SensorError:
             # Another chip's trouble is the hwmon collector's matter.
             return ""
@@ -113,17 +120,27 @@ class ProcessorThrottleCounts:
 
     def __init__(self, files: SensorFiles) -> None:
         self._files = files
+        # Found once: whether CPUs count is a matter of their model and of the kernel's build.
+        self._paths: list[str] | None = None
         self._last: dict[str, int] = {}
 
     def read(self) -> ThrottleWord:
-        counts = {path: self._files.read_int(path) for path in self._paths()}
+        if self._paths is None:
+            self._paths = self._find()
+        counts = dict(self._counts(self._paths))
         if not counts:
             raise SensorAbsentError(self.FOLDER, "no CPU that counts its thermal throttling")
         has_risen = any(count > self._last.get(path, count) for path, count in counts.items())
         self._last = counts
         return ThrottleWord({ThrottleFlag.THROTTLED: has_risen})
 
-    def _paths(self) -> list[str]:
+    def _counts(self, paths: list[str]) -> Iterator[tuple[str, int]]:
+        for path in paths:
+            # Absent: a CPU that was switched off.
+            with contextlib.suppress(SensorAbsentError):
+                yield path, self._files.read_int(path)
+
+    def _find(self) -> list[str]:
         cpus = [name for name in self._files.names(self.FOLDER) if re.fullmatch(r"cpu\d{1,4}", name)]
         folders = [f"{self.FOLDER}/{cpu}/thermal_throttle" for cpu in cpus]
         return [

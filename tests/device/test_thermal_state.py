@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from edge_agent.device.reading import Reading
+from edge_agent.device.thermal_state import ThermalState, nominal_state, thermal_state_of
+
+
+@pytest.mark.parametrize(
+    ("active", "state"),
+    [
+        ([], ThermalState.NOMINAL),
+        (["soft_temperature_limit"], ThermalState.CAPPED),
+        (["frequency_capped"], ThermalState.CAPPED),
+        (["throttled"], ThermalState.THROTTLED),
+        (["frequency_capped", "throttled"], ThermalState.THROTTLED),
+        (["under_voltage"], ThermalState.UNDERVOLTAGE),
+        (["under_voltage", "frequency_capped", "throttled"], ThermalState.UNDERVOLTAGE),
+    ],
+)
+def test_the_gravest_flag_decides(active: list[str], state: ThermalState) -> None:
+    flags = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
+    readings = [Reading("throttle_active", float(flag in active), (("flag", flag),)) for flag in flags]
+    assert thermal_state_of(readings) is state
+
+
+def test_other_metrics_decide_nothing() -> None:
+    readings = [
+        Reading("throttle_events_total", 3.0, (("flag", "throttled"),)),
+        Reading("gpu_throttle_active", 1.0, (("gpu", "0"), ("reason", "hw_thermal"))),
+    ]
+    assert thermal_state_of(readings) is ThermalState.NOMINAL
+
+
+def test_a_machine_without_sensors_is_nominal() -> None:
+    assert thermal_state_of([]) is ThermalState.NOMINAL
+    assert nominal_state() is ThermalState.NOMINAL
