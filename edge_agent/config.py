@@ -115,7 +115,7 @@ class DeviceSection(Section, frozen=True):
 
 
 class GpioSection(Section, frozen=True):
-    """A status LED: lit when ready, blinking while loading, fast when the engine is down or the board is held back."""
+    """A status LED: lit when ready, winking while the board is held back, blinking while loading, fast in trouble."""
 
     status_led_pin: Annotated[
         Pin | None, Meta(description="The LED's GPIO, by Broadcom's number; null: there is none.")

@@ -6,6 +6,7 @@ import psutil
 
 from edge_agent.device.proc_files import ProcFiles
 from edge_agent.device.reading import Readings
+from edge_agent.device.rising_counters import HeldCounters
 
 # Time of guests is within user and nice already.
 MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
@@ -18,8 +19,10 @@ class CpuCollector:
 
     def __init__(self, proc: ProcFiles) -> None:
         self._proc = proc
+        # idle and iowait step back when a CPU goes offline, and by the kernel's own rounding.
+        self._seconds = HeldCounters()
 
     def collect(self, readings: Readings) -> None:
         times = self._proc.ask("proc/stat", psutil.cpu_times)
         for mode in MODES:
-            readings.add("cpu_seconds_total", getattr(times, mode), mode=mode)
+            readings.add("cpu_seconds_total", self._seconds.value(mode, getattr(times, mode)), mode=mode)

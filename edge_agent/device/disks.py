@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import psutil
 
+from edge_agent.device.physical_devices import physical_devices
 from edge_agent.device.proc_files import ProcFiles
 from edge_agent.device.reading import Readings
+from edge_agent.device.repeated_names import RepeatedNames
+from edge_agent.device.rising_counters import ContinuedCounters
 from edge_agent.device.sensor_files import SensorFiles
 
 FOLDER = "sys/block"
+# Parts of an eMMC that the kernel shows as disks of their own.
+EMMC_PART = re.compile(r"mmcblk\d+(boot\d+|rpmb|gp\d+)")
 
 
 class DisksCollector:
@@ -19,12 +26,17 @@ class DisksCollector:
     def __init__(self, files: SensorFiles, proc: ProcFiles) -> None:
         self._files = files
         self._proc = proc
+        self._written = ContinuedCounters()
 
     def collect(self, readings: Readings) -> None:
-        disks = [name for name in self._files.names(FOLDER) if self._files.exists(f"{FOLDER}/{name}/device")]
+        found = physical_devices(self._files, FOLDER, readings)
+        disks = [name for name in found if not EMMC_PART.fullmatch(name)]
+        self._written.keep_only(set(disks))
         if not disks:
             return
         counters = self._proc.ask("proc/diskstats", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False))
+        names = RepeatedNames()
         for disk in disks:
             if disk in counters:
-                readings.add("disk_written_bytes_total", counters[disk].write_bytes, disk=disk)
+                written = self._written.value(disk, counters[disk].write_bytes)
+                readings.add("disk_written_bytes_total", written, disk=names.unique(disk))

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_agent.device.identity import shown
 from edge_agent.device.reading import Readings
 from edge_agent.device.sensor_files import SensorAbsentError, SensorError, SensorFiles
 
@@ -35,7 +36,7 @@ class FilesystemsCollector:
     def _ask(self, folder: Path) -> tuple[str, os.statvfs_result]:
         # A folder on a network file system whose server is gone keeps its caller waiting: watched like a sensor.
         try:
-            return self._files.call(str(folder), lambda: (str(mountpoint_of(folder)), os.statvfs(folder)))
+            return self._files.call(str(folder), lambda: (shown(str(mountpoint_of(folder))), os.statvfs(folder)))
         except FileNotFoundError as error:
             raise SensorAbsentError(str(folder), "not there yet") from error
         except OSError as error:
@@ -44,7 +45,7 @@ class FilesystemsCollector:
 
 def mountpoint_of(folder: Path) -> Path:
     """The mount that a folder is on. Raises OSError for a folder that is not there."""
-    place = folder.resolve(strict=True)
+    place = Path(os.path.realpath(folder, strict=True))
     while not place.is_mount():
         place = place.parent
     return place

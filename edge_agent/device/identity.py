@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from edge_agent.device.reading import Readings
@@ -38,7 +39,15 @@ class IdentityCollector:
             return model
         vendor, product = self._first("sys/class/dmi/id/sys_vendor"), self._first("sys/class/dmi/id/product_name")
         known = [part for part in (vendor, product) if part != UNKNOWN]
-        return shown(" ".join(known)) if known else UNKNOWN
+        return shown(" ".join(known)) if known else self._processor()
+
+    def _processor(self) -> str:
+        """For boards with neither a device tree in sight nor a DMI table, such as a Pi seen from a container."""
+        try:
+            found = re.search(r"^Model\s*:(.*)$", self._files.read_text("proc/cpuinfo"), re.MULTILINE)
+        except SensorError:
+            found = None
+        return (shown(found[1]) if found else "") or os.uname().machine
 
     def _os(self) -> str:
         try:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from edge_agent.device.sensor_files import SensorError, SensorFiles
-from edge_agent.errors import ConfigError, ModelError
-from edge_agent.models.atomic_file import write_atomically
+from edge_agent.errors import ConfigError
+from edge_agent.models.partial_file import fsync_folder
 
 SERIAL_NUMBERS = ("proc/device-tree/serial-number", "sys/firmware/devicetree/base/serial-number")
 MACHINE_ID = "etc/machine-id"
 KEPT = re.compile(r"edge-[0-9a-f]{12}")
+MAX_FILE_BYTES = 64
 
 logger = logging.getLogger(__name__)
 
@@ -41,22 +44,19 @@ def instance_id(files: SensorFiles, *, configured: str | None, state_dir: Path) 
     return _kept(state_dir / "instance-id")
 
 
+# --- the random one ----------------------------------------------------------------------------------------------
+
+
 def _kept(path: Path) -> str:
     try:
-        kept = path.read_bytes()[:64].decode("ascii", "replace").strip()
-        if KEPT.fullmatch(kept):
+        kept = _read(path)
+        if kept is not None and KEPT.fullmatch(kept):
             return kept
-        logger.warning("the kept device name is damaged, a new one takes its place file=%s", path)
-    except FileNotFoundError:
-        pass
+        if kept is not None:
+            logger.warning("the kept device name is damaged, a new one takes its place file=%s", path)
+        return _write(path, f"edge-{secrets.token_hex(6)}")
     except OSError as error:
         raise _not_kept(f"{path}: {error.strerror}") from error
-    made = f"edge-{secrets.token_hex(6)}"
-    try:
-        write_atomically(path, f"{made}\n".encode())
-    except ModelError as error:
-        raise _not_kept(str(error)) from error
-    return made
 
 
 def _not_kept(problem: str) -> ConfigError:
@@ -64,3 +64,38 @@ def _not_kept(problem: str) -> ConfigError:
         f"device.instance is null, this board tells no serial number, and no name can be kept ({problem}); "
         "set device.instance, or a state_dir that can be written"
     )
+
+
+def _read(path: Path) -> str | None:
+    """What the file holds; None for no file, empty text for what is no file of ours."""
+    try:
+        # Not followed and not waited for: a link or a pipe in its place is not ours.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        content = os.read(descriptor, MAX_FILE_BYTES) if is_file else b""
+    finally:
+        os.close(descriptor)
+    return content.decode("ascii", errors="replace").strip()
+
+
+def _write(path: Path, instance: str) -> str:
+    """Atomically and durably: after a power cut it is the whole id or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{instance}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+    return instance

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import psutil
 
+from edge_agent.device.physical_devices import physical_devices
 from edge_agent.device.proc_files import ProcFiles
 from edge_agent.device.reading import Readings
+from edge_agent.device.repeated_names import RepeatedNames
+from edge_agent.device.rising_counters import ContinuedCounters
 from edge_agent.device.sensor_files import SensorFiles
 
 FOLDER = "sys/class/net"
@@ -19,14 +22,21 @@ class NetworkCollector:
     def __init__(self, files: SensorFiles, proc: ProcFiles) -> None:
         self._files = files
         self._proc = proc
+        self._received = ContinuedCounters()
+        self._sent = ContinuedCounters()
 
     def collect(self, readings: Readings) -> None:
-        interfaces = [name for name in self._files.names(FOLDER) if self._files.exists(f"{FOLDER}/{name}/device")]
+        interfaces = physical_devices(self._files, FOLDER, readings)
+        self._received.keep_only(set(interfaces))
+        self._sent.keep_only(set(interfaces))
         if not interfaces:
             return
         counters = self._proc.ask("proc/net/dev", lambda: psutil.net_io_counters(pernic=True, nowrap=False))
+        names = RepeatedNames()
         for interface in interfaces:
             if interface in counters:
-                counted = counters[interface]
-                readings.add("network_received_bytes_total", counted.bytes_recv, interface=interface)
-                readings.add("network_sent_bytes_total", counted.bytes_sent, interface=interface)
+                received = self._received.value(interface, counters[interface].bytes_recv)
+                sent = self._sent.value(interface, counters[interface].bytes_sent)
+                shown = names.unique(interface)
+                readings.add("network_received_bytes_total", received, interface=shown)
+                readings.add("network_sent_bytes_total", sent, interface=shown)

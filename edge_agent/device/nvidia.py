@@ -1,139 +1,131 @@
-"""NVIDIA GPUs, through the driver's own library (nvidia-ml-py, extra `nvidia`). Sampler's thread.
+"""Each NVIDIA GPU: load, memory, temperature, power, clocks, what holds it back. Sampler's thread.
 
-Units are converted here: NVML has milliwatts, megahertz, percent. What a GPU cannot tell has no series, never a 0.
-Source: NVML API reference.
+Without pynvml, library or driver there are no series. What a GPU does not tell has none either, which is not 0. All
+of a GPU is asked in one watched call, so that a driver that hangs with one GPU does not silence the others.
 """
 
 from __future__ import annotations
 
-import importlib
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from edge_agent.device.identity import shown
+from edge_agent.device.nvml import NAME, GoneError, NvidiaDriver, NvmlSession
 from edge_agent.device.reading import Readings
 from edge_agent.device.sensor_files import SensorAbsentError, SensorError, SensorFiles
+from edge_agent.device.temperature import HIGHEST_CELSIUS, LOWEST_CELSIUS
 
-# 30 s: a driver that is being reloaded takes about as long; each try costs some milliseconds.
-RETRY_SECONDS = 30.0
-REASONS = {
-    "power_cap": "nvmlClocksThrottleReasonSwPowerCap",
-    "hw_slowdown": "nvmlClocksThrottleReasonHwSlowdown",
-    "sw_thermal": "nvmlClocksThrottleReasonSwThermalSlowdown",
-    "hw_thermal": "nvmlClocksThrottleReasonHwThermalSlowdown",
-    "power_brake": "nvmlClocksThrottleReasonHwPowerBrakeSlowdown",
-}
-CLOCKS = {"graphics": "NVML_CLOCK_GRAPHICS", "memory": "NVML_CLOCK_MEM"}
-
-
-class _Gpu:
-    """One GPU as it was found: its handle, and the labels that stay."""
-
-    def __init__(self, handle: Any, info: Mapping[str, str]) -> None:
-        self.handle = handle
-        self.info = dict(info)
+# 10 kW, 20 GHz and 1 PiB: several times what the largest GPU has.
+MOST_MILLIWATTS = 10_000_000
+MOST_MEGAHERTZ = 20_000
+MOST_BYTES = 2**50
+CLOCKS = (("graphics", "NVML_CLOCK_GRAPHICS"), ("memory", "NVML_CLOCK_MEM"))
+# Bits of nvmlClocksEventReasons.
+REASONS = (("power_cap", 0x4), ("hw_slowdown", 0x8), ("sw_thermal", 0x20), ("hw_thermal", 0x40), ("power_brake", 0x80))
 
 
 class NvidiaCollector:
-    """All GPUs of the machine, by their index."""
+    """Up to 14 series a GPU, named by the driver's index; `gpu_info` says which GPU that is."""
 
     name = "nvidia"
 
     def __init__(self, files: SensorFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._files = files
-        self._clock = clock
-        self._nvml: Any = None
-        self._gpus: list[_Gpu] = []
-        self._absence: SensorAbsentError | None = None
-        self._retry_at = 0.0
+        self._driver = NvidiaDriver(files, clock=clock)
 
     def collect(self, readings: Readings) -> None:
-        if self._nvml is None:
-            self._begin()
-        for gpu in self._gpus:
-            with readings.sensor():
-                self._collect_gpu(readings, gpu)
+        session = self._driver.session()
+        if session.num_gpus == 0:
+            raise SensorAbsentError(NAME, "the driver knows no GPU; see whether nvidia-smi lists it")
+        is_gone = [self._is_gone(readings, session, index) for index in range(session.num_gpus)]
+        if any(is_gone):
+            self._driver.had_trouble()
+        else:
+            self._driver.went_well()
 
-    # --- finding them --------------------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        if self._absence is not None and self._clock() < self._retry_at:
-            raise self._absence
-        self._retry_at = self._clock() + RETRY_SECONDS
-        try:
-            nvml = importlib.import_module("pynvml")
-        except ImportError as error:
-            self._absence = SensorAbsentError("nvml", "nvidia-ml-py is not installed (pip install edge-agent[nvidia])")
-            raise self._absence from error
-        try:
-            self._gpus = self._files.call("nvml", lambda: _found_gpus(nvml))
-        except nvml.NVMLError as error:
-            self._absence = SensorAbsentError("nvml", f"no NVIDIA driver answers ({error})")
-            raise self._absence from error
-        self._nvml, self._absence = nvml, None
-
-    def _end(self) -> None:
-        """The driver has gone away under us: begin again, later."""
-        nvml, self._nvml, self._gpus = self._nvml, None, []
-        self._retry_at = self._clock() + RETRY_SECONDS
-        self._absence = SensorAbsentError("nvml", "the NVIDIA driver went away")
-        try:
-            nvml.nvmlShutdown()
-        except nvml.NVMLError as error:
-            raise self._absence from error
-
-    # --- reading one ---------------------------------------------------------------------------------------------
-
-    def _collect_gpu(self, readings: Readings, gpu: _Gpu) -> None:
-        nvml, handle, index = self._nvml, gpu.handle, gpu.info["gpu"]
-        readings.add("gpu_info", 1, **gpu.info)
-
-        def tell(metric: str, read: Callable[[], float], **labels: str) -> None:
-            with readings.sensor():
-                readings.add(metric, self._ask(f"nvml gpu{index} {metric}", read), gpu=index, **labels)
-
-        tell("gpu_utilization_ratio", lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
-        tell("gpu_memory_used_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used)
-        tell("gpu_memory_total_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total)
-        tell("gpu_temperature_celsius", lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-        tell("gpu_power_watts", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
-        for clock, constant in CLOCKS.items():
-            kind = getattr(nvml, constant)
-            tell("gpu_clock_hertz", lambda k=kind: nvml.nvmlDeviceGetClockInfo(handle, k) * 1_000_000, clock=clock)  # type: ignore[misc]
+    def _is_gone(self, readings: Readings, session: NvmlSession, index: int) -> bool:
+        """Whether the GPU does not answer any more; what it answered is among the readings."""
+        path = f"{NAME}/gpu{index}"
         with readings.sensor():
-            held_back_by = self._ask(
-                f"nvml gpu{index} reasons", lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-            )
-            for reason, constant in REASONS.items():
-                is_active = bool(held_back_by & getattr(nvml, constant))
-                readings.add("gpu_throttle_active", is_active, gpu=index, reason=reason)
-
-    def _ask(self, name: str, read: Callable[[], Any]) -> Any:
-        nvml = self._nvml
-        if nvml is None:
-            raise SensorAbsentError(name, "the NVIDIA driver went away")
-        try:
-            return self._files.call(name, read)
-        except nvml.NVMLError as error:
-            if error.value in {nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_NO_PERMISSION}:
-                raise SensorAbsentError(name, str(error)) from error
-            if error.value in {nvml.NVML_ERROR_UNINITIALIZED, nvml.NVML_ERROR_DRIVER_NOT_LOADED}:
-                self._end()
-            raise SensorError(name, str(error)) from error
+            try:
+                told = self._files.call(path, functools.partial(gpu_readings, session, index))
+            except GoneError as error:
+                readings.errors.append(SensorError(path, str(error)))
+                return True
+            readings.found += told.found
+            readings.errors += told.errors
+            readings.absences += told.absences
+        return False
 
 
-def _found_gpus(nvml: Any) -> list[_Gpu]:
-    nvml.nvmlInit()
-    driver = _text(nvml.nvmlSystemGetDriverVersion())
-    gpus = []
-    for index in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        uuid, name = _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle))
-        gpus.append(_Gpu(handle, {"gpu": str(index), "uuid": uuid, "name": name, "driver": driver}))
-    return gpus
+def gpu_readings(session: NvmlSession, index: int) -> Readings:
+    """All that one GPU tells. Raises SensorError when nothing can be asked of it, GoneError when it is lost."""
+    gpu = _Gpu(session, index)
+    for question in (gpu.info, gpu.utilization, gpu.memory, gpu.temperature, gpu.power, gpu.throttle):
+        with gpu.readings.sensor():
+            question()
+    for clock, constant in CLOCKS:
+        with gpu.readings.sensor():
+            gpu.clock(clock, constant)
+    return gpu.readings
 
 
-def _text(value: str | bytes) -> str:
-    """Older versions of nvidia-ml-py answer bytes."""
-    return shown(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+class _Gpu:
+    """The questions to one GPU; the answers are added to `readings`, in the units of the metrics."""
+
+    def __init__(self, session: NvmlSession, index: int) -> None:
+        self.readings = Readings()
+        self._session = session
+        self._path = f"gpu{index}"
+        self._gpu = str(index)
+        self._device = session.ask(self._path, "nvmlDeviceGetHandleByIndex", index)
+
+    def info(self) -> None:
+        uuid = shown(self._ask("uuid", "nvmlDeviceGetUUID"))
+        name = shown(self._ask("name", "nvmlDeviceGetName"))
+        self._add("gpu_info", 1, uuid=uuid, name=name, driver=self._session.driver_version)
+
+    def utilization(self) -> None:
+        percent = self._ask("utilization", "nvmlDeviceGetUtilizationRates").gpu
+        self._add("gpu_utilization_ratio", self._plausible("utilization", percent, most=100) / 100)
+
+    def memory(self) -> None:
+        memory = self._ask("memory", "nvmlDeviceGetMemoryInfo")
+        total_bytes = self._plausible("memory", memory.total, most=MOST_BYTES)
+        self._add("gpu_memory_total_bytes", total_bytes)
+        self._add("gpu_memory_used_bytes", self._plausible("memory", memory.used, most=total_bytes))
+
+    def temperature(self) -> None:
+        sensor = self._session.constant("NVML_TEMPERATURE_GPU")
+        old = "nvmlDeviceGetTemperature"
+        celsius = self._ask("temperature", "nvmlDeviceGetTemperatureV", sensor, or_else=old)
+        self._plausible("temperature", celsius, least=LOWEST_CELSIUS, most=HIGHEST_CELSIUS)
+        self._add("gpu_temperature_celsius", celsius)
+
+    def power(self) -> None:
+        milliwatts = self._ask("power", "nvmlDeviceGetPowerUsage")
+        self._add("gpu_power_watts", self._plausible("power", milliwatts, most=MOST_MILLIWATTS) / 1000)
+
+    def clock(self, clock: str, constant: str) -> None:
+        what = f"clock_{clock}"
+        megahertz = self._ask(what, "nvmlDeviceGetClockInfo", self._session.constant(constant))
+        self._add("gpu_clock_hertz", self._plausible(what, megahertz, most=MOST_MEGAHERTZ) * 1_000_000, clock=clock)
+
+    def throttle(self) -> None:
+        old = "nvmlDeviceGetCurrentClocksThrottleReasons"
+        bits = self._ask("reasons", "nvmlDeviceGetCurrentClocksEventReasons", or_else=old)
+        for reason, bit in REASONS:
+            self._add("gpu_throttle_active", bool(bits & bit), reason=reason)
+
+    def _ask(self, what: str, function: str, *arguments: Any, or_else: str | None = None) -> Any:
+        return self._session.ask(f"{self._path}/{what}", function, self._device, *arguments, or_else=or_else)
+
+    def _add(self, metric: str, value: float, **labels: str) -> None:
+        self.readings.add(metric, value, gpu=self._gpu, **labels)
+
+    def _plausible(self, what: str, value: Any, *, most: float, least: float = 0) -> Any:
+        if not least <= value <= most:
+            raise SensorError(f"{NAME}/{self._path}/{what}", f"{value}, which no GPU has")
+        return value

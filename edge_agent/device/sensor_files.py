@@ -27,8 +27,11 @@ MAX_FILE_BYTES = 64 * 1024
 MAX_NAMES = 4096
 # 16: each hanging read holds a thread. A board on which more than that hangs is broken; then the sampler waits.
 MAX_HANGING = 16
-# Nothing there, or a sensor that is switched off: Jetson's powered-down zones answer EAGAIN, others ENODATA or ENXIO.
-ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ENODATA, errno.EAGAIN})
+# Nothing there, or a sensor that is switched off: Jetson's powered-down zones answer EAGAIN, others ENODATA or ENXIO;
+# pressure that the kernel was told not to measure EOPNOTSUPP.
+ABSENT = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ENODATA, errno.EAGAIN, errno.EOPNOTSUPP}
+)
 
 
 class SensorError(EdgeAgentError):

@@ -34,11 +34,6 @@ PRECEDENCE = (
 ThermalStateSource = Callable[[], ThermalState]
 
 
-def nominal_state() -> ThermalState:
-    """The source of a machine without sensors: nothing is known to hold it back."""
-    return ThermalState.NOMINAL
-
-
 def thermal_state_of(readings: Iterable[Reading]) -> ThermalState:
     """The state that the readings of `throttle_active` amount to; nominal where there are none."""
     active = {value for r in readings if r.metric == "throttle_active" and r.value for _, value in r.labels}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.device.reading import Reading
-from edge_agent.device.thermal_state import ThermalState, nominal_state, thermal_state_of
+from edge_agent.device.thermal_state import ThermalState, thermal_state_of
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,3 @@ def test_other_metrics_decide_nothing() -> None:
 
 def test_a_machine_without_sensors_is_nominal() -> None:
     assert thermal_state_of([]) is ThermalState.NOMINAL
-    assert nominal_state() is ThermalState.NOMINAL
