@@ -26,7 +26,7 @@ INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 RULE_FILES := $(wildcard dashboards/rules/*.yml)
 
-.PHONY: help serve monitoring test check format dashboards wheel wheelhouse clean
+.PHONY: help serve monitoring test check format dashboards wheelhouse wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list.

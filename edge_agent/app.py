@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edge_agent.config import Config
 from edge_agent.models.catalog import shipped_catalog
 from edge_agent.models.store import ModelFile, ModelStore
 from edge_agent.service import ENGINE_COMMAND, Service, service_running
+from edge_agent.service_notifier import ServiceNotifier, notifying
 
 _SMALL_MODEL = "smollm2-135m-instruct"
 _REAL_MODEL = "qwen3-4b-instruct-2507"
@@ -32,7 +34,7 @@ def run(config: Config, *, environ: Mapping[str, str], state_dir: Path) -> int:
     store = ModelStore(folder=folder, catalog=shipped_catalog())
     model_file = store.resolve(name=config.model.name, path=config.model.path)
     _log_start(config, model_file)
-    return asyncio.run(serve(config, model_file=model_file, environ=environ))
+    return asyncio.run(serve(config, model_file=model_file, environ=environ, state_dir=state_dir))
 
 
 async def serve(
@@ -40,17 +42,32 @@ async def serve(
     *,
     model_file: ModelFile,
     environ: Mapping[str, str],
+    state_dir: Path,
     engine_command: Sequence[str] = ENGINE_COMMAND,
 ) -> int:
     """Run the service on this event loop, whose process's SIGTERM and SIGINT it takes, until one of these comes."""
     with _signals() as signals:
-        async with service_running(
-            config, model_file=model_file, environ=environ, engine_command=engine_command
-        ) as service:
+        async with (
+            service_running(
+                config, model_file=model_file, environ=environ, state_dir=state_dir, engine_command=engine_command
+            ) as service,
+            notifying(_notifier(service, model_file=model_file, environ=environ)) as notifier,
+        ):
             await signals.first.wait()
+            notifier.stopping(drain_seconds=config.server.drain_seconds)
             await drain(service, drain_seconds=config.server.drain_seconds, at_once=signals.second)
     logger.info("stopped")
     return os.EX_OK
+
+
+def _notifier(service: Service, *, model_file: ModelFile, environ: Mapping[str, str]) -> ServiceNotifier:
+    return ServiceNotifier(
+        environ,
+        engine=service.engine,
+        model_alias=model_file.alias,
+        num_ends=lambda: service.telemetry.engine.num_restarts,
+        clock=time.monotonic,
+    )
 
 
 async def drain(service: Service, *, drain_seconds: float, at_once: asyncio.Event) -> None:

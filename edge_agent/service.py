@@ -19,13 +19,18 @@ from edge_agent.api.drain import Drain
 from edge_agent.api.generation_endpoint import GenerationContext
 from edge_agent.api.listeners import Listeners
 from edge_agent.api.routes import ApiParts, add_metrics_route, build_api, build_metrics_application
+from edge_agent.api.status import StatusContext
 from edge_agent.config import Config
+from edge_agent.device.board import Board, open_board
+from edge_agent.device.status_led import StatusLed
 from edge_agent.engine_client.client import EngineClient
 from edge_agent.engine_settings import engine_settings
 from edge_agent.models.gguf_header import read_header
 from edge_agent.models.store import ModelFile
+from edge_agent.status_light import show_status
 from edge_agent.telemetry.event_loop_lag import measure_event_loop_lag
 from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
+from edge_agent.web.pages import add_pages
 
 ENGINE_COMMAND = (sys.executable, "-m", "edge_agent.engine")
 
@@ -36,6 +41,7 @@ class Service(NamedTuple):
     engine: EngineClient
     telemetry: Telemetry
     drain: Drain
+    board: Board
     urls: list[str]
     metrics_urls: list[str]
 
@@ -46,14 +52,19 @@ async def service_running(
     *,
     model_file: ModelFile,
     environ: Mapping[str, str],
+    state_dir: Path,
     engine_command: Sequence[str] = ENGINE_COMMAND,
 ) -> AsyncIterator[Service]:
     """The service for the length of the block: listening at once, while the model is still loaded.
 
     Raises ConfigError when an address cannot be listened on; then no engine has been started.
     """
+    board = open_board(config.device, state_dir=state_dir, folders=[state_dir, model_file.path.parent])
     telemetry = build_telemetry(
-        model_alias=model_file.alias, version=__version__, file_sha256=(model_file.sha256 or "")[:12]
+        model_alias=model_file.alias,
+        version=__version__,
+        file_sha256=(model_file.sha256 or "")[:12],
+        device=board.sampler.snapshot,
     )
     engine = EngineClient(
         engine_settings(config, model_file),
@@ -64,23 +75,42 @@ async def service_running(
         environ=environ,
     )
     service_drain = Drain()
-    parts = _api_parts(config, model_file=model_file, engine=engine, telemetry=telemetry, drain=service_drain)
+    parts = _api_parts(
+        config, model_file=model_file, board=board, engine=engine, telemetry=telemetry, drain=service_drain
+    )
     listeners = Listeners()
-    lag = asyncio.create_task(measure_event_loop_lag(telemetry.service.event_loop_lag))
+    async with _watching(config, board=board, engine=engine, telemetry=telemetry):
+        try:
+            urls, metrics_urls = await _open_listeners(listeners, config, parts)
+            await engine.start()
+            yield Service(engine, telemetry, service_drain, board, urls, metrics_urls)
+        finally:
+            service_drain.start()
+            # The engine first: requests that are still open learn from it that they are lost, while they can be told.
+            await engine.stop()
+            await listeners.close()
+
+
+@contextlib.asynccontextmanager
+async def _watching(config: Config, *, board: Board, engine: EngineClient, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Everything that only looks, for the length of the block: sensors, the loop's lag, the status LED."""
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(measure_event_loop_lag(telemetry.service.event_loop_lag))]
+    led = None if config.gpio.status_led_pin is None else StatusLed(config.gpio.status_led_pin)
+    if led is not None:
+        tasks.append(asyncio.create_task(show_status(led, lambda: engine.state, board.thermal_state)))
+    board.sampler.start()
     try:
-        urls, metrics_urls = await _open_listeners(listeners, config, parts)
-        await engine.start()
-        yield Service(engine, telemetry, service_drain, urls, metrics_urls)
+        yield
     finally:
-        service_drain.start()
-        # The engine first: requests that are still open learn from it that they are lost, while they can be told.
-        await engine.stop()
-        await listeners.close()
-        lag.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.to_thread(board.sampler.close)
+        if led is not None:
+            await asyncio.to_thread(led.close)
 
 
 def _api_parts(
-    config: Config, *, model_file: ModelFile, engine: EngineClient, telemetry: Telemetry, drain: Drain
+    config: Config, *, model_file: ModelFile, board: Board, engine: EngineClient, telemetry: Telemetry, drain: Drain
 ) -> ApiParts:
     accounting = Accounting(
         metrics=telemetry.service,
@@ -97,12 +127,22 @@ def _api_parts(
         clock=time.monotonic,
         wall_clock=time.time,
     )
-    return ApiParts(generation, telemetry.service, telemetry.exposition)
+    status = StatusContext(
+        engine=engine,
+        model_alias=model_file.alias,
+        scheduler=config.scheduler,
+        counted=telemetry.engine,
+        device=board.sampler.snapshot,
+        instance=board.instance,
+        clock=time.monotonic,
+    )
+    return ApiParts(generation, telemetry.service, telemetry.exposition, status)
 
 
 async def _open_listeners(listeners: Listeners, config: Config, parts: ApiParts) -> tuple[list[str], list[str]]:
     """The URLs of the API and of /metrics, which is on the API's listener unless it has a port of its own."""
     api = build_api(parts)
+    add_pages(api)
     server, telemetry = config.server, config.telemetry
     if telemetry.port is None:
         add_metrics_route(api, parts)

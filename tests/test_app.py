@@ -61,7 +61,9 @@ async def running(
 ) -> AsyncIterator[tuple[Service, aiohttp.ClientSession]]:
     command = write_script(tmp_path / "script", *lives)
     async with (
-        service_running(config, model_file=model_file, environ=os.environ, engine_command=command) as service,
+        service_running(
+            config, model_file=model_file, environ=os.environ, state_dir=tmp_path, engine_command=command
+        ) as service,
         aiohttp.ClientSession(base_url=service.urls[0]) as http,
     ):
         yield service, http
@@ -184,7 +186,9 @@ async def served(
 ) -> AsyncIterator[tuple[asyncio.Task[int], aiohttp.ClientSession]]:
     """`serve`, as the command line runs it."""
     command = write_script(tmp_path / "script", life)
-    serving = asyncio.create_task(serve(config, model_file=model_file, environ=os.environ, engine_command=command))
+    serving = asyncio.create_task(
+        serve(config, model_file=model_file, environ=os.environ, state_dir=tmp_path, engine_command=command)
+    )
     async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{config.server.port}") as http:
         await wait_ready(http)
         yield serving, http

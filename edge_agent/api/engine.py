@@ -37,6 +37,16 @@ class Engine(Protocol):
     @property
     def load_error(self) -> str | None: ...
 
+    @property
+    def load_progress(self) -> float:
+        """How much of the model file is read, 0 to 1."""
+
+    @property
+    def num_running(self) -> int: ...
+
+    @property
+    def num_waiting(self) -> int: ...
+
     def check_capacity(self) -> None:
         """Raise EngineUnavailableError or QueueFullError when a request would not be taken now."""
 

@@ -11,6 +11,7 @@ from edge_agent.api.health import HealthEndpoints
 from edge_agent.api.metrics import MetricsEndpoint
 from edge_agent.api.middleware import error_fence, request_counter
 from edge_agent.api.models import ModelEndpoints
+from edge_agent.api.status import StatusContext, StatusEndpoint
 from edge_agent.api.tokens import TokenEndpoints
 from edge_agent.telemetry.exposition import Exposition
 from edge_agent.telemetry.service_metrics import ServiceMetrics
@@ -22,6 +23,7 @@ class ApiParts(NamedTuple):
     generation: GenerationContext
     metrics: ServiceMetrics
     exposition: Exposition
+    status: StatusContext
 
 
 def build_api(parts: ApiParts) -> web.Application:
@@ -43,6 +45,7 @@ def build_api(parts: ApiParts) -> web.Application:
             web.get("/health", health.alive),
             web.get("/v1/health", health.alive),
             web.get("/ready", health.ready),
+            web.get("/status", StatusEndpoint(parts.status).handle),
         ]
     )
     return application

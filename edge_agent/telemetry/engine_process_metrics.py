@@ -31,6 +31,7 @@ class EngineProcessMetrics:
         self._wall_clock = wall_clock
         self._up = metrics.gauge("engine_up")
         self._restarts = {cause: metrics.counter("engine_restarts_total", cause=cause.value) for cause in EndCause}
+        self.num_ends = dict.fromkeys(EndCause, 0)
         self._heartbeat = metrics.gauge("engine_heartbeat_timestamp_seconds")
         self._resident = metrics.gauge("engine_resident_memory_bytes")
         self._private = metrics.gauge("engine_private_memory_bytes")
@@ -65,6 +66,7 @@ class EngineProcessMetrics:
         """The process is gone, its memory and cells with it."""
         self._up.set(0)
         self._restarts[cause].inc()
+        self.num_ends[cause] += 1
         self._show_cells(NO_CELLS)
         self._resident.set(0)
         self._private.set(0)

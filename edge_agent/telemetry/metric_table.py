@@ -1,6 +1,7 @@
 """Every metric of the agent's own, declared once: name, type, labels, definition, edges. Pure data.
 
-`metric_set` builds the metrics from it, docs/metrics.md shows it to users, and a test holds the two equal.
+`metric_set` builds `METRIC_TABLE`, `device_metrics` renders the device's rows; docs/metrics.md shows all of them to
+users, and a test holds the two equal.
 `process_*` is not here: client_python declares those.
 """
 
@@ -10,8 +11,10 @@ from edge_agent.device.thermal_state import ThermalState
 from edge_agent.engine_client.listener import EndCause
 from edge_agent.protocol import FinishReason, Phase
 from edge_agent.telemetry import histogram_edges as edges
+from edge_agent.telemetry.device_metric_table import DEVICE_ROWS
 from edge_agent.telemetry.metric_row import Label, MetricKind, MetricRow, closed_label
 from edge_agent.telemetry.outcome import Endpoint, Outcome, RejectReason
+from edge_agent.telemetry.remote_write_metric_table import REMOTE_WRITE_ROWS
 
 PREFIX = "edge_agent_"
 # Methods that routes here may have; any other counts as "other", or a client could make series at will.
@@ -222,4 +225,5 @@ SERVICE_ROWS = (
     ),
 )
 
-METRIC_TABLE = REQUEST_ROWS + STEP_ROWS + SERVICE_ROWS
+METRIC_TABLE = REQUEST_ROWS + STEP_ROWS + SERVICE_ROWS + REMOTE_WRITE_ROWS
+ALL_ROWS = METRIC_TABLE + DEVICE_ROWS

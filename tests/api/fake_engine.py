@@ -94,6 +94,9 @@ class FakeEngine:
         self.state = EngineState.READY
         self.model: ModelFacts | None = MODEL
         self.load_error: str | None = None
+        self.load_progress = 1.0
+        self.num_running = 0
+        self.num_waiting = 0
         self.script = script
         self.refusal: Exception | None = None
         # Set before a request is accepted, where a test wants to be there in between.

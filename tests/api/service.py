@@ -14,7 +14,9 @@ from edge_agent.api.accounting import Accounting
 from edge_agent.api.drain import Drain
 from edge_agent.api.generation_endpoint import GenerationContext
 from edge_agent.api.routes import ApiParts, add_metrics_route, build_api
-from edge_agent.config import ServerSection
+from edge_agent.api.status import StatusContext
+from edge_agent.config import SchedulerSection, ServerSection
+from edge_agent.device.snapshot import DeviceSnapshot
 from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
 from tests.api.fake_engine import FakeEngine
 
@@ -53,7 +55,9 @@ def sample(registry: CollectorRegistry, name: str, **labels: str) -> float:
     return 0.0
 
 
-def api_parts(engine: FakeEngine, telemetry: Telemetry, drain: Drain, limits: ServerSection) -> ApiParts:
+def api_parts(
+    engine: FakeEngine, telemetry: Telemetry, drain: Drain, limits: ServerSection, device: DeviceSnapshot
+) -> ApiParts:
     """All that the routes need, around the engine; requests arrive at 100, the wall clock says 1,700,000,000."""
     accounting = Accounting(
         metrics=telemetry.service,
@@ -70,15 +74,26 @@ def api_parts(engine: FakeEngine, telemetry: Telemetry, drain: Drain, limits: Se
         clock=time.monotonic,
         wall_clock=lambda: 1_700_000_000.5,
     )
-    return ApiParts(generation, telemetry.service, telemetry.exposition)
+    status = StatusContext(
+        engine=engine,
+        model_alias="smollm2-135m-instruct",
+        scheduler=SchedulerSection(max_sequences=4, queue_size=32),
+        counted=telemetry.engine,
+        device=lambda: device,
+        instance="edge-1",
+        clock=lambda: 100.0,
+    )
+    return ApiParts(generation, telemetry.service, telemetry.exposition, status)
 
 
 @asynccontextmanager
-async def serving(engine: FakeEngine, *, limits: ServerSection | None = None) -> AsyncIterator[Service]:
+async def serving(
+    engine: FakeEngine, *, limits: ServerSection | None = None, device: DeviceSnapshot | None = None
+) -> AsyncIterator[Service]:
     """The API on a port of its own, for the length of the block."""
     telemetry = build_telemetry(model_alias="smollm2-135m-instruct", version="0.1.0")
     drain = Drain()
-    parts = api_parts(engine, telemetry, drain, limits or ServerSection())
+    parts = api_parts(engine, telemetry, drain, limits or ServerSection(), device or DeviceSnapshot())
     application = build_api(parts)
     add_metrics_route(application, parts)
     async with _running(application) as url, ClientSession(base_url=url) as http:

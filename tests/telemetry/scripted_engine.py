@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edge_agent.device.thermal_state import ThermalStateSource, nominal_state
+from edge_agent.device.snapshot import DeviceSnapshot, DeviceSnapshotSource, no_device
+from edge_agent.device.thermal_state import ThermalStateSource
 from edge_agent.protocol import EngineUsage, Idle, KvCells, ModelFacts, Report, SequenceReport, SequenceTimes
 from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
 
@@ -37,7 +38,7 @@ class FakeClock:
 def telemetry_of(
     *,
     file_sha256: str = "",
-    thermal_state: ThermalStateSource = nominal_state,
+    device: DeviceSnapshotSource = no_device,
     monotonic_now: float = 100.0,
     wall_now: float = 1_700_000_000.0,
 ) -> Telemetry:
@@ -46,10 +47,15 @@ def telemetry_of(
         model_alias="tiny",
         version="9.8.7",
         file_sha256=file_sha256,
-        thermal_state=thermal_state,
+        device=device,
         monotonic_clock=FakeClock(monotonic_now),
         wall_clock=FakeClock(wall_now),
     )
+
+
+def held_back_as(thermal_state: ThermalStateSource) -> DeviceSnapshotSource:
+    """A board without sensors that is in these states."""
+    return lambda: DeviceSnapshot(thermal_state=thermal_state())
 
 
 def step(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config_contradictions import OWN_LABELS
 from edge_agent.telemetry import histogram_edges
 from edge_agent.telemetry.metric_row import MetricKind
-from edge_agent.telemetry.metric_table import METRIC_TABLE, PREFIX, REQUEST_ROWS, SERVICE_ROWS, STEP_ROWS
+from edge_agent.telemetry.metric_table import ALL_ROWS, METRIC_TABLE, PREFIX, REQUEST_ROWS, SERVICE_ROWS, STEP_ROWS
 from tests.telemetry.scripted_engine import telemetry_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -35,13 +36,14 @@ def test_the_page_shows_every_label_with_its_values() -> None:
         PREFIX + row.name: "; ".join(
             f"`{label.name}` = {', '.join(label.values)}" if label.values else f"`{label.name}`" for label in row.labels
         )
-        for row in METRIC_TABLE
+        for row in ALL_ROWS
     }
     assert {name: shown for name, (_, shown, _) in documented().items()} == labels
 
 
 def test_closed_label_sets_hold_exactly_these_values() -> None:
-    closed = {(row.name, label.name): label.values for row in METRIC_TABLE for label in row.labels if label.values}
+    closed = {(row.name, label.name): label.values for row in ALL_ROWS for label in row.labels if label.values}
+    flags = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
     states = ("nominal", "capped", "throttled", "undervoltage")
     assert closed == {
         ("requests_total", "endpoint"): ("chat", "completions"),
@@ -73,7 +75,19 @@ def test_closed_label_sets_hold_exactly_these_values() -> None:
             "OPTIONS",
             "other",
         ),
+        ("remote_write_samples_total", "result"): ("sent", "dropped_full", "dropped_rejected", "dropped_damaged"),
+        ("throttle_active", "flag"): flags,
+        ("throttle_events_total", "flag"): flags,
+        ("throttle_seconds_total", "flag"): flags,
+        ("pressure_stalled_seconds_total", "resource"): ("cpu", "memory", "io"),
+        ("pressure_stalled_seconds_total", "kind"): ("some", "full"),
+        ("gpu_clock_hertz", "clock"): ("graphics", "memory"),
+        ("gpu_throttle_active", "reason"): ("power_cap", "hw_slowdown", "sw_thermal", "hw_thermal", "power_brake"),
     }
+
+
+def test_an_external_label_may_not_hide_a_label_of_any_metric() -> None:
+    assert {label.name for row in ALL_ROWS for label in row.labels} <= OWN_LABELS
 
 
 def test_what_belongs_to_a_model_says_which() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from edge_agent.device.thermal_state import ThermalState
 from edge_agent.protocol import Report, SequenceReport
-from tests.telemetry.scripted_engine import NO_CELLS, count_and_sum, scrape, step, telemetry_of
+from tests.telemetry.scripted_engine import NO_CELLS, count_and_sum, held_back_as, scrape, step, telemetry_of
 
 DECODE = step(
     SequenceReport(id=1, tokens=[5], previous_token=1.0),
@@ -38,9 +38,11 @@ def test_only_steps_without_prefill_count_as_decode() -> None:
 
 
 def test_steps_are_counted_under_the_state_of_their_moment() -> None:
-    states = iter([ThermalState.CAPPED, ThermalState.THROTTLED, ThermalState.UNDERVOLTAGE])
-    telemetry = telemetry_of(thermal_state=lambda: next(states))
-    for report in (DECODE, MIXED, DECODE):
+    moments = [(ThermalState.CAPPED, DECODE), (ThermalState.THROTTLED, MIXED), (ThermalState.UNDERVOLTAGE, DECODE)]
+    state = ThermalState.NOMINAL
+    telemetry = telemetry_of(device=held_back_as(lambda: state))
+    for moment in moments:
+        state, report = moment
         telemetry.engine.report(report)
     shown = scrape(telemetry)
     tokens = {state: shown[f'generated_tokens_total{{model="tiny",thermal_state="{state}"}}'] for state in STATES}
