@@ -211,14 +211,13 @@ def _device(snapshot: DeviceSnapshot, *, instance: str) -> Device:
 
 def _board(snapshot: DeviceSnapshot) -> tuple[str | None, str | None, str | None]:
     """Board, operating system and kernel, which are labels of device_info; an empty one is not known."""
-    for labels in snapshot.values("device_info"):
-        board, os, kernel, _firmware = labels
-        return board or None, os or None, kernel or None
-    return None, None, None
+    labels = next((dict(reading.labels) for reading in snapshot.readings if reading.metric == "device_info"), {})
+    return labels.get("board") or None, labels.get("os") or None, labels.get("kernel") or None
 
 
 def _gpus(snapshot: DeviceSnapshot) -> dict[str, Gpu]:
-    names = {gpu: name for gpu, _uuid, name, _driver in snapshot.values("gpu_info")}
+    infos = [dict(reading.labels) for reading in snapshot.readings if reading.metric == "gpu_info"]
+    names = {info["gpu"]: info["name"] for info in infos if info.keys() >= {"gpu", "name"}}
     throttle = snapshot.values("gpu_throttle_active")
     temperatures = _by_label(snapshot, "gpu_temperature_celsius")
     utilizations = _by_label(snapshot, "gpu_utilization_ratio")

@@ -51,7 +51,6 @@ export const STRINGS = {
     "answer.again": "Answer again",
     "answer.retry": "Try again",
     "announce.complete": "The answer is complete.",
-    "announce.stopped": "Stopped.",
 
     "figures.tokens": "{n} tokens",
     "figures.tokens_one": "{n} token",
@@ -179,7 +178,6 @@ export const STRINGS = {
     "answer.again": "重新回答",
     "answer.retry": "重试",
     "announce.complete": "回答已完成。",
-    "announce.stopped": "已停止。",
 
     "figures.tokens": "{n} 个 token",
     "figures.about_tokens": "约 {n} 个 token",
