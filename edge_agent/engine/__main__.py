@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 
-from edge_agent.engine.lifeline import ignore_terminal_signals, tie_to_parent
+from edge_agent.engine.lifeline import be_killed_first, ignore_terminal_signals, tie_to_parent
 from edge_agent.engine.process import run_engine
 
 
@@ -19,6 +19,7 @@ def main() -> int:
     arguments = parser.parse_args()
     tie_to_parent()
     ignore_terminal_signals()
+    be_killed_first()
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
     with socket.socket(fileno=arguments.commands_fd) as commands, socket.socket(fileno=arguments.reports_fd) as reports:
         return run_engine(commands, reports)

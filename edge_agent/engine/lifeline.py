@@ -1,12 +1,16 @@
-"""Ties the engine process to its agent: it dies with it, and leaves Ctrl-C and SIGTERM to it."""
+"""Ties the engine process to its agent: it dies with it, or before it, and leaves Ctrl-C and SIGTERM to it."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+# 500: as if it held half of the machine's memory more.
+OOM_SCORE_ADJ = 500
 
 
 def tie_to_parent() -> None:
@@ -17,6 +21,16 @@ def tie_to_parent() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         raise SystemExit("the agent ended before the engine had started")
+
+
+def be_killed_first() -> None:
+    """When memory ends, the kernel is to take the engine: the agent restarts it, and is there to tell.
+
+    Raising one's own score needs no privilege (proc(5)). Without it the engine, the largest process, is still the likely
+    choice, unless the unit protects agent and engine alike.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ), encoding="ascii")
 
 
 def ignore_terminal_signals() -> None:

@@ -376,3 +376,8 @@ def wait_for_end(pidfd: int) -> None:
 def test_a_fresh_engine_holds_nothing(smollm2_path: Path) -> None:
     with running_engine(smollm2_path) as engine:
         assert engine.wait_for(Idle).kv == KvCells(used=0, cached=0, capacity=2048)
+
+
+def test_the_kernel_is_told_to_take_the_engine_before_the_agent(shared_engine: EngineUnderTest) -> None:
+    score = Path(f"/proc/{shared_engine.process.pid}/oom_score_adj").read_text(encoding="ascii")
+    assert int(score) == 500
