@@ -137,7 +137,7 @@ class RemoteWriteSection(Section, frozen=True):
     """Push of all series, for devices that cannot be scraped."""
 
     interval_seconds: Annotated[float, Meta(ge=1, le=3600, description="How often all series are sampled.")] = 15.0
-    # 100,000: one hour of 400 series at 15 s; 4 MiB compressed.
+    # 100,000: one hour of 400 series at 15 s; 2 MB compressed.
     max_queue_samples: Annotated[
         int,
         Meta(

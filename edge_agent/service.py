@@ -29,6 +29,9 @@ from edge_agent.models.gguf_header import read_header
 from edge_agent.models.store import ModelFile
 from edge_agent.status_light import show_status
 from edge_agent.telemetry.event_loop_lag import measure_event_loop_lag
+from edge_agent.telemetry.exposition import ExposedSeries
+from edge_agent.telemetry.remote_write.remote_write import RemoteWrite
+from edge_agent.telemetry.target_labels import TargetLabels
 from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
 from edge_agent.web.pages import add_pages
 
@@ -93,20 +96,34 @@ async def service_running(
 
 @contextlib.asynccontextmanager
 async def _watching(config: Config, *, board: Board, engine: EngineClient, telemetry: Telemetry) -> AsyncIterator[None]:
-    """Everything that only looks, for the length of the block: sensors, the loop's lag, the status LED."""
+    """Everything that only looks, for the length of the block: sensors, the loop's lag, the status LED, the push."""
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(measure_event_loop_lag(telemetry.service.event_loop_lag))]
     led = None if config.gpio.status_led_pin is None else StatusLed(config.gpio.status_led_pin)
     if led is not None:
         tasks.append(asyncio.create_task(show_status(led, lambda: engine.state, board.thermal_state)))
+    push = _push(config, board=board, telemetry=telemetry)
     board.sampler.start()
+    await push.start()
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
+        # The engine has ended by now: the last samples say so.
+        await push.close()
         await asyncio.to_thread(board.sampler.close)
         if led is not None:
             await asyncio.to_thread(led.close)
+
+
+def _push(config: Config, *, board: Board, telemetry: Telemetry) -> RemoteWrite:
+    return RemoteWrite(
+        config.telemetry.remote_write,
+        series=ExposedSeries(telemetry.registry),
+        labels=TargetLabels(board.instance, config.telemetry.external_labels),
+        metrics=telemetry.metrics,
+        version=__version__,
+    )
 
 
 def _api_parts(

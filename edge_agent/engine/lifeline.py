@@ -26,8 +26,8 @@ def tie_to_parent() -> None:
 def be_killed_first() -> None:
     """When memory ends, the kernel is to take the engine: the agent restarts it, and is there to tell.
 
-    Raising one's own score needs no privilege (proc(5)). Without it the engine, the largest process, is still the likely
-    choice, unless the unit protects agent and engine alike.
+    Raising one's own score needs no privilege (proc(5)). Without it the engine, the largest process, is still the
+    likely choice, unless the unit protects agent and engine alike.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ), encoding="ascii")

@@ -50,7 +50,7 @@ class DeviceMetrics(Collector):
             row is not None
             and [label.name for label in row.labels] == [name for name, _ in reading.labels]
             and all(
-                not label.values or value in label.values
+                value in label.values if label.values else _is_text(value)
                 for label, (_, value) in zip(row.labels, reading.labels, strict=True)
             )
         )
@@ -61,6 +61,15 @@ class DeviceMetrics(Collector):
         if kind not in self._misfits:
             self._misfits.add(kind)
             logger.error("a reading fits no metric, please report this metric=%s labels=%s", *kind)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written: a name of bytes that are no UTF-8 comes as lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _family(row: MetricRow, series: dict[tuple[str, ...], float], *, prefix: str) -> Metric:

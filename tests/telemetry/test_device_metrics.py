@@ -44,6 +44,7 @@ def test_a_name_from_the_board_cannot_break_the_exposition() -> None:
         Reading("temperature_celsius", 1.0),
         Reading("temperature_celsius", 1.0, (("zone", "a"),)),
         Reading("throttle_active", 1.0, (("flag", "melting"),)),
+        Reading("temperature_celsius", 1.0, (("sensor", "\udcff"),)),
     ],
 )
 def test_a_reading_that_fits_no_metric_costs_itself_and_is_logged_once(

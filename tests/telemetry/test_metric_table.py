@@ -108,6 +108,7 @@ def test_histograms_and_nothing_else_have_edges() -> None:
         (histogram_edges.STEP_SECONDS, 0.005, 60),
         (histogram_edges.STEP_ROWS, 1, 8192),
         (histogram_edges.PROMPT_TOKENS, 16, 32768),
+        (histogram_edges.REMOTE_WRITE_SECONDS, 0.005, 30),
         (histogram_edges.GENERATED_TOKENS, 1, 8192),
         (histogram_edges.LOOP_LAG_SECONDS, 0.001, 5),
     ],
