@@ -109,7 +109,7 @@ async def _watching(config: Config, *, board: Board, engine: EngineClient, telem
     finally:
         for task in tasks:
             task.cancel()
-        # The engine has ended by now: the last samples say so.
+        # The engine has ended by now: the last samples hold its last counts.
         await push.close()
         await asyncio.to_thread(board.sampler.close)
         if led is not None:
