@@ -9,9 +9,9 @@ MODEL := smollm2-135m-instruct
 PYTHON := python3
 ## LLAMA_WHEEL=PATH   a prebuilt llama-cpp-python wheel, or a folder of wheels: nothing is compiled then
 LLAMA_WHEEL ?=
-## HOST=ADDRESS       address that `serve` listens on                [127.0.0.1]
+## HOST=ADDRESS       address that `serve` listens on, `monitoring` asks [127.0.0.1]
 HOST :=
-## PORT=NUMBER        port that `serve` listens on                   [8080]
+## PORT=NUMBER        port that `serve` listens on, `monitoring` asks    [8080]
 PORT :=
 ## EXTRAS=...         what a fleet needs beyond the basics: gpio, nvidia, or both with a comma between
 EXTRAS :=
@@ -38,8 +38,8 @@ serve: $(INSTALLED) ## Set up this machine, fetch MODEL when it is not here yet,
 	$(if $(findstring /,$(MODEL))$(filter %.gguf,$(MODEL)),,$(BIN)/edge-agent models pull "$(MODEL)")
 	$(BIN)/edge-agent serve --model "$(MODEL)" $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") $(ARGS)
 
-monitoring: ## Run Debian's Prometheus and Alertmanager with dashboards/'s rules against the agent on this machine.
-	@tools/monitoring.sh
+monitoring: ## Run Debian's Prometheus and Alertmanager with dashboards/'s rules against the agent at HOST:PORT.
+	@AGENT="$(or $(AGENT),$(or $(HOST),127.0.0.1):$(or $(PORT),8080))" tools/monitoring.sh
 
 test: $(INSTALLED_DEV) ## Set up this machine for development and run all tests.
 	@tools/system_packages.sh test
@@ -52,6 +52,7 @@ check: $(INSTALLED_DEV) ## Check format, lint, types, layers and rule files.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	promtool check rules $(RULE_FILES)
+	promtool test rules $(wildcard dashboards/rules/tests/*.yml)
 	cd ansible && $(abspath $(BIN))/ansible-lint --offline
 
 format: $(INSTALLED_DEV) ## Format the code, and mend what the linter can mend.
