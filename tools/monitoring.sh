@@ -110,8 +110,10 @@ Dashboards:    import dashboards/*.json into a Grafana whose data source is this
 Data and logs: $folder
 Ctrl-C ends both.
 END
-status=0
-wait -n || status=$?
+# Not `wait -n`, which waits for ever when one of them ended before it.
+while kill -0 "${pids[0]}" 2>/dev/null && kill -0 "${pids[1]}" 2>/dev/null; do
+    sleep 0.5
+done
 tail -n 20 "$folder"/*.log >&2
-echo "One of the two has ended by itself (status $status); the last lines of both are above." >&2
+echo "One of the two has ended by itself; the last lines of both are above." >&2
 exit 1
