@@ -22,6 +22,8 @@ class FilesystemsCollector:
     def __init__(self, files: SensorFiles, *, folders: Sequence[Path]) -> None:
         self._files = files
         self._folders = tuple(folders)
+        # With the file system's number: to find the mount costs most, and it stays while that does.
+        self._mountpoints: dict[Path, tuple[int, str]] = {}
 
     def collect(self, readings: Readings) -> None:
         seen: set[str] = set()
@@ -36,11 +38,18 @@ class FilesystemsCollector:
     def _ask(self, folder: Path) -> tuple[str, os.statvfs_result]:
         # A folder on a network file system whose server is gone keeps its caller waiting: watched like a sensor.
         try:
-            return self._files.call(str(folder), lambda: (shown(str(mountpoint_of(folder))), os.statvfs(folder)))
+            return self._files.call(str(folder), lambda: (self._mountpoint(folder), os.statvfs(folder)))
         except FileNotFoundError as error:
             raise SensorAbsentError(str(folder), "not there yet") from error
         except OSError as error:
             raise SensorError(str(folder), error.strerror or "cannot be asked") from error
+
+    def _mountpoint(self, folder: Path) -> str:
+        number = folder.stat().st_dev
+        known = self._mountpoints.get(folder)
+        if known is None or known[0] != number:
+            known = self._mountpoints[folder] = number, shown(str(mountpoint_of(folder)))
+        return known[1]
 
 
 def mountpoint_of(folder: Path) -> Path:

@@ -6,12 +6,16 @@ Which metrics there are, telemetry's table says; a reading names its row without
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
 from msgspec import Struct
 
 from edge_agent.device.sensor_files import SensorAbsentError, SensorError
+
+# 1,000: twice what all collectors of a board with 64 CPUs find; each costs a series in every store that it is sent to.
+MAX_READINGS = 1000
 
 
 class Reading(Struct, frozen=True):
@@ -25,7 +29,7 @@ class Reading(Struct, frozen=True):
 class Readings:
     """What one collector found in one round.
 
-    Each sensor is read inside `with readings.sensor(...)`, so that one which cannot be read, or tells nonsense,
+    Each sensor is read inside `with readings.sensor()`, so that one which cannot be read, or tells nonsense,
     costs its own series and nothing else.
     """
 
@@ -35,7 +39,16 @@ class Readings:
         self.absences: list[SensorAbsentError] = []
 
     def add(self, metric: str, value: float, **labels: str) -> None:
-        self.found.append(Reading(metric, float(value), tuple(labels.items())))
+        """Raises SensorError for what is no number, and when one collector finds more than any board has."""
+        if len(self.found) >= MAX_READINGS:
+            raise SensorError(metric, f"more than {MAX_READINGS} readings of one collector, which no board has")
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise SensorError(metric, "a number beyond all measure") from error
+        if not math.isfinite(number):
+            raise SensorError(metric, f"{number} is no number")
+        self.found.append(Reading(metric, number, tuple(labels.items())))
 
     @contextlib.contextmanager
     def sensor(self) -> Iterator[None]:

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 
 class HeldCounters:
-    """For counts that only waver: a lower one is answered with the highest so far."""
+    """For counts that waver: one a little lower is answered with the highest so far.
 
-    def __init__(self) -> None:
+    One lower by more than `most_wavering` goes on from there: held, it would stand still for as long as it lost.
+    """
+
+    def __init__(self, *, most_wavering: float) -> None:
+        self._most_wavering = most_wavering
         self._highest: dict[str, float] = {}
+        self._lost: dict[str, float] = {}
 
     def value(self, key: str, count: float) -> float:
-        highest = self._highest[key] = max(count, self._highest.get(key, 0))
+        lost, highest = self._lost.get(key, 0), self._highest.get(key, 0)
+        if count + lost < highest - self._most_wavering:
+            lost = self._lost[key] = highest - count
+        highest = self._highest[key] = max(count + lost, highest)
         return highest
 
 

@@ -48,6 +48,8 @@ class DeviceSampler:
         self._clock = clock
         self._log = SensorLog()
         self._snapshot = DeviceSnapshot()
+        # The conductor's: None before the first round, and when the one that there was hangs.
+        self._reader: _Reader | None = None
         self._stopping = threading.Event()
         self._conductor = threading.Thread(target=self._conduct, name="device-conductor", daemon=True)
 
@@ -67,33 +69,53 @@ class DeviceSampler:
 
     def sample_once(self) -> DeviceSnapshot:
         """One round on the calling thread; it becomes the snapshot. Not while the sampler runs."""
+        self._files.begin_round()
         self._snapshot = self._round()
         return self._snapshot
 
     # --- the conductor's thread ----------------------------------------------------------------------------------
 
     def _conduct(self) -> None:
-        reader = _Reader(self._round)
+        is_told = False
         due_at = self._clock()
         while not self._stopping.wait(max(0.0, due_at - self._clock())):
             due_at = next_due_at(due_at, interval_seconds=self._interval_seconds, now=self._clock())
-            reader = self._conduct_round(reader)
-        reader.end()
+            try:
+                self._conduct_round()
+                is_told = False
+            except Exception:
+                # Such as no more threads to be had. Were this thread to end, the last snapshot would stay for ever.
+                if not is_told:
+                    logger.exception("rounds of the sensors fail, all their series end; please report this")
+                is_told = True
+                self._snapshot = DeviceSnapshot()
+        if self._reader is not None:
+            self._reader.end()
 
-    def _conduct_round(self, reader: _Reader) -> _Reader:
-        """The reader that ended the round, another one if the given one hung."""
+    def _conduct_round(self) -> None:
+        """One round by the reader that there is, and by another one in its place when it hangs.
+
+        Raises what the round failed with.
+        """
         begun_at = self._clock()
-        pending = reader.begin()
+        self._files.begin_round()
+        pending = self._begin_reading()
         while not pending.is_done.wait(self._give_up_seconds) and not self._stopping.is_set():
             if self._files.give_up(after_seconds=self._give_up_seconds):
-                reader = _Reader(self._round)
-                pending = reader.begin()
+                self._reader = None
+                pending = self._begin_reading()
             elif self._clock() - begun_at > STALE_SECONDS and self._snapshot.readings:
                 logger.warning("a round of the sensors does not end, all their series end limit_s=%g", STALE_SECONDS)
                 self._snapshot = DeviceSnapshot()
+        if pending.failure is not None:
+            raise pending.failure
         if pending.snapshot is not None:
             self._snapshot = pending.snapshot
-        return reader
+
+    def _begin_reading(self) -> _PendingRound:
+        if self._reader is None:
+            self._reader = _Reader(self._round)
+        return self._reader.begin()
 
     # --- the reader's thread -------------------------------------------------------------------------------------
 
@@ -129,11 +151,12 @@ def next_due_at(due_at: float, *, interval_seconds: float, now: float) -> float:
 
 
 class _PendingRound:
-    """A round that was begun. `snapshot` is there once `is_done`, unless the round failed."""
+    """A round that was begun. Once `is_done` there is a `snapshot` or a `failure`."""
 
     def __init__(self) -> None:
         self.is_done = threading.Event()
         self.snapshot: DeviceSnapshot | None = None
+        self.failure: Exception | None = None
 
 
 class _Reader:
@@ -162,6 +185,7 @@ class _Reader:
             except ReaderGivenUpError as error:
                 logger.debug("a reader ends that was given up read=%s", error)
                 return
-            except Exception:
-                logger.exception("a round of the sensors failed; please report this")
+            except Exception as error:
+                # The conductor's matter: it says so once, with the traceback.
+                pending.failure = error
             pending.is_done.set()

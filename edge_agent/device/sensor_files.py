@@ -1,8 +1,8 @@
 """The files that sensors are read from, under one root: the machine's own, or a directory tree that stands for a board.
 
 A driver may keep a read waiting for ever. Every read is therefore noted while it is under way, and another thread may
-give it up: from then on its file answers with an error at once, until the read has come back. The thread that hung is
-told on its return that nobody waits for it any more.
+give it up: from then on its file answers with an error at once, until the read has come back and its rest is over. The
+thread that hung is told on its return that nobody waits for it any more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from edge_agent.errors import EdgeAgentError
 
@@ -27,10 +27,25 @@ MAX_FILE_BYTES = 64 * 1024
 MAX_NAMES = 4096
 # 16: each hanging read holds a thread. A board on which more than that hangs is broken; then the sampler waits.
 MAX_HANGING = 16
+# 256 rounds, 4 min: each try of a sensor that is too slow again costs all others a round that lasts a second longer.
+LONGEST_REST_ROUNDS = 256
+# 4 KiB: the longest that sysfs says, and what /proc gives at a time. A larger buffer costs more than the read.
+PIECE_BYTES = 4096
 # Nothing there, or a sensor that is switched off: Jetson's powered-down zones answer EAGAIN, others ENODATA or ENXIO;
-# pressure that the kernel was told not to measure EOPNOTSUPP.
+# pressure that the kernel was told not to measure EOPNOTSUPP, clocks of CPUs that are off EBUSY, radios that are off
+# ENETDOWN.
 ABSENT = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ENODATA, errno.EAGAIN, errno.EOPNOTSUPP}
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENODATA,
+        errno.EAGAIN,
+        errno.EOPNOTSUPP,
+        errno.EBUSY,
+        errno.ENETDOWN,
+    }
 )
 
 
@@ -59,10 +74,17 @@ class _Read:
         self.is_given_up = False
 
 
+class _Rest(NamedTuple):
+    """How often in a row a file was given up, and the first round in which it is tried again."""
+
+    num_given_up: int
+    until_round: int
+
+
 class SensorFiles:
     """Reads below `root`; every `path` is relative to it, such as `sys/class/thermal/thermal_zone0/temp`.
 
-    One thread reads at a time. `give_up` is for the thread that watches it.
+    One thread reads at a time. `begin_round` and `give_up` are for the thread that watches it.
     """
 
     def __init__(self, root: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,6 +94,8 @@ class SensorFiles:
         self._lock = threading.Lock()
         self._under_way: _Read | None = None
         self._hanging: set[str] = set()
+        self._round = 0
+        self._rests: dict[str, _Rest] = {}
 
     def read_text(self, path: str) -> str:
         """The content without surrounding white space and NULs. Raises SensorError; SensorAbsentError for no file."""
@@ -109,18 +133,23 @@ class SensorFiles:
     def exists(self, path: str) -> bool:
         """Whether there is such a file or folder. Raises SensorError where that cannot be told."""
         try:
-            return self.call(path, lambda: Path(self._place(path)).exists())
+            self.call(path, lambda: os.stat(self._place(path)))  # noqa: PTH116 - dozens a round; a Path costs twice as much
         except OSError as error:
+            if error.errno in ABSENT or error.errno == errno.ELOOP:
+                return False
             raise _sensor_error(path, error) from error
+        return True
 
     def call(self, name: str, function: Callable[[], T]) -> T:
         """Anything that may keep the thread waiting, under a name of its own, watched like a read.
 
-        Raises what `function` raises; SensorError at once while an earlier call of this name still hangs.
+        Raises what `function` raises; SensorError at once while an earlier call of this name still hangs, or rests.
         """
         with self._lock:
             if name in self._hanging:
                 raise SensorError(name, "an earlier read has not come back; the driver or the device hangs")
+            if name in self._rests and self._round < self._rests[name].until_round:
+                raise SensorError(name, "an earlier read took too long; the driver or the device is slow")
             read = self._under_way = _Read(name, self._clock())
         try:
             return function()
@@ -133,6 +162,17 @@ class SensorFiles:
         with self._lock:
             return self._under_way is not None
 
+    def begin_round(self) -> None:
+        """From now on files may be read again that were given up once. Those given up in a row rest for more rounds.
+
+        Without the rest, two slow sensors would end no round: each comes back while the other one is waited for.
+        """
+        with self._lock:
+            self._round += 1
+            # Long after its rest a file that was not read again is none any more.
+            for name in [n for n, rest in self._rests.items() if self._round > rest.until_round + LONGEST_REST_ROUNDS]:
+                del self._rests[name]
+
     def give_up(self, *, after_seconds: float) -> bool:
         """Give up the read under way when it has lasted that long. False when there is none, or too many hang already.
 
@@ -144,8 +184,13 @@ class SensorFiles:
                 return False
             read.is_given_up = True
             self._hanging.add(read.name)
+            self._rests[read.name] = self._rest_after(self._rests.get(read.name))
             self._under_way = None
             return True
+
+    def _rest_after(self, before: _Rest | None) -> _Rest:
+        num_before = 0 if before is None else before.num_given_up
+        return _Rest(num_before + 1, self._round + min(2**num_before, LONGEST_REST_ROUNDS))
 
     def _end(self, read: _Read) -> None:
         with self._lock:
@@ -153,6 +198,7 @@ class SensorFiles:
                 self._hanging.discard(read.name)
                 raise ReaderGivenUpError(f"{read.name}: came back after it was given up")
             self._under_way = None
+            self._rests.pop(read.name, None)
 
     def _place(self, path: str) -> str:
         # Symbolic links may lead out of the root; a path of ours may not.
@@ -166,7 +212,7 @@ class SensorFiles:
         try:
             content = b""
             # Until nothing comes: /proc gives a long table in pieces of a page.
-            while len(content) <= MAX_FILE_BYTES and (piece := os.read(descriptor, MAX_FILE_BYTES + 1 - len(content))):
+            while len(content) <= MAX_FILE_BYTES and (piece := os.read(descriptor, PIECE_BYTES)):
                 content += piece
             return content
         finally:

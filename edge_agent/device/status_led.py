@@ -62,15 +62,19 @@ class StatusLed:
     def __init__(self, pin: int, *, pin_factory: Callable[[], Any] | None = None) -> None:
         self._pin = pin
         self._pin_factory = pin_factory or _lgpio_factory
+        self._lock = threading.Lock()
+        self._told = LedState.OFF
         self._states: queue.SimpleQueue[LedState | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="status-led", daemon=True)
         self._thread.start()
 
     def show(self, state: LedState) -> None:
         """From now on; the same state again changes nothing."""
-        # Nobody empties the queue when there is no LED.
-        if self._thread.is_alive():
-            self._states.put(state)
+        # Only changes, and none when there is no LED: nobody empties the queue then, nor while the pin's driver hangs.
+        with self._lock:
+            if state is not self._told and self._thread.is_alive():
+                self._told = state
+                self._states.put(state)
 
     def close(self) -> None:
         """Turn the LED off and give the pin back. May be called again."""

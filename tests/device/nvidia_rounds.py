@@ -39,6 +39,7 @@ class Rounds:
 
     def answer(self, now: float) -> object:
         self.now = now
+        self.files.begin_round()
         reader = threading.Thread(target=self.run, daemon=True)
         reader.start()
         while reader.is_alive():

@@ -59,6 +59,16 @@ def test_no_board_has_series_without_end(tmp_path: Path) -> None:
     assert problems(readings) == ["sys/block: 40 devices; those after the first 32 have no series"]
 
 
+def test_a_tree_without_the_table_is_not_answered_with_the_machine_s_own_disks(tmp_path: Path) -> None:
+    # Every disk that this machine has, so that one of them would be told.
+    names = [*(disk.name for disk in Path("/sys/block").iterdir()), "sda"]
+    readings = collect(
+        collector_of(write_tree(tmp_path, {f"sys/block/{name}/device/type": "" for name in names[-32:]}))
+    )
+    assert readings.found == []
+    assert [str(absence) for absence in readings.absences] == ["proc/diskstats: not there"]
+
+
 def test_a_table_of_another_form_is_an_error(tmp_path: Path) -> None:
     files = write_tree(tmp_path, {"proc/diskstats": "179 0 mmcblk0 many", "sys/block/mmcblk0/device/type": "SD"})
     readings = collect(collector_of(files))

@@ -53,6 +53,15 @@ def test_a_link_that_leads_to_itself_is_an_error(tmp_path: Path) -> None:
     assert problems(readings) == [f"{tmp_path}/loop: Too many levels of symbolic links"]
 
 
+def test_a_folder_that_moves_to_another_file_system_is_told_under_its_mount(tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to("/proc")
+    collector = FilesystemsCollector(SensorFiles(tmp_path), folders=[tmp_path / "models"])
+    assert [list(values(collect(collector), "filesystem_size_bytes")) for _ in range(2)] == [["/proc"], ["/proc"]]
+    (tmp_path / "models").unlink()
+    (tmp_path / "models").symlink_to("/sys")
+    assert list(values(collect(collector), "filesystem_size_bytes")) == ["/sys"]
+
+
 def test_every_look_at_a_folder_can_be_given_up(tmp_path: Path) -> None:
     asked: list[str] = []
 

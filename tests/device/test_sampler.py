@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -85,11 +86,28 @@ def test_a_sensor_error_costs_success_and_is_told_once(tmp_path: Path, caplog: p
         "a sensor cannot be used, its series end collector=files problem=bad: '?' is no whole number"
     ]
     write_tree(tmp_path, {"bad": "2"})
-    for _ in range(2):
-        snapshot = sampler.sample_once()
+    snapshot = sampler.sample_once()
     assert temperatures(snapshot) == {("bad",): 2.0, ("good",): 1.0}
     assert snapshot.values("collector_success") == {("files",): 1.0}
+    for _ in range(58):
+        sampler.sample_once()
+    assert caplog.messages[1:] == []
+    for _ in range(60):
+        sampler.sample_once()
     assert caplog.messages[1:] == ["a sensor is back collector=files path=bad"]
+
+
+def test_a_loose_contact_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    files = write_tree(tmp_path, {"good": "1"})
+    failing: list[Exception | float] = [SensorError("loose", "Input/output error"), 0.0, ZeroDivisionError("oops"), 0.0]
+    sampler = make_sampler([ScriptedCollector(failing * 50)], files)
+    for _ in range(200):
+        sampler.sample_once()
+    assert caplog.messages == [
+        "a sensor cannot be used, its series end collector=scripted problem=loose: Input/output error",
+        "a collector failed, its series end; please report this collector=scripted",
+    ]
 
 
 def test_a_missing_sensor_is_no_failure_and_is_told_once_at_debug(
@@ -113,7 +131,7 @@ def test_a_missing_sensor_is_no_failure_and_is_told_once_at_debug(
 def test_a_collector_that_breaks_is_fenced_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     files = write_tree(tmp_path, {"good": "1"})
-    broken = ScriptedCollector([ZeroDivisionError("oops"), ZeroDivisionError("oops"), 0.0, 0.0])
+    broken = ScriptedCollector([ZeroDivisionError("oops"), ZeroDivisionError("oops"), *[0.0] * 62])
     sampler = make_sampler([broken, FilesCollector(files, ["good"])], files)
     for _ in range(2):
         snapshot = sampler.sample_once()
@@ -122,7 +140,7 @@ def test_a_collector_that_breaks_is_fenced_and_told_once(tmp_path: Path, caplog:
     assert len(caplog.records) == 1
     assert caplog.records[0].levelname == "ERROR"
     assert caplog.records[0].exc_info is not None
-    for _ in range(2):
+    for _ in range(62):
         snapshot = sampler.sample_once()
     assert snapshot.values("collector_success") == {("scripted",): 1.0, ("files",): 1.0}
     assert caplog.messages[1:] == ["a collector works again collector=scripted"]
@@ -194,6 +212,108 @@ def test_several_sensors_that_hang_are_each_passed_over(tmp_path: Path) -> None:
             assert num_threads("device-reader") == 3
         finally:
             sampler.close()
+
+
+@pytest.mark.usefixtures("no_thread_stays")
+def test_slow_sensors_that_come_back_while_another_is_waited_for_do_not_keep_the_round_from_ending(
+    tmp_path: Path,
+) -> None:
+    class Slow:
+        """Two sensors, each of which answers when the other one is asked."""
+
+        name = "slow"
+
+        def __init__(self, files: SensorFiles) -> None:
+            self._files = files
+            self._is_over = False
+            self._is_asked = {"a": threading.Event(), "b": threading.Event()}
+
+        def collect(self, readings: Readings) -> None:
+            for name, other in (("a", "b"), ("b", "a")):
+                with readings.sensor():
+                    self._files.call(name, functools.partial(self._answer, name, other))
+
+        def end(self) -> None:
+            self._is_over = True
+            for event in self._is_asked.values():
+                event.set()
+
+        def _answer(self, name: str, other: str) -> None:
+            self._is_asked[other].clear()
+            self._is_asked[name].set()
+            if not self._is_over:
+                self._is_asked[other].wait()
+
+    files = write_tree(tmp_path, {"good": "1"})
+    slow = Slow(files)
+    collectors: list[Collector] = [slow, FilesCollector(files, ["good"])]
+    sampler = DeviceSampler(collectors, files=files, interval_seconds=0.01, give_up_seconds=0.1)
+    sampler.start()
+    try:
+        wait_until(lambda: temperatures(sampler.snapshot()) == {("good",): 1.0})
+        assert sampler.snapshot().values("collector_success") == {("slow",): 0.0, ("files",): 1.0}
+    finally:
+        sampler.close()
+        slow.end()
+
+
+@pytest.mark.usefixtures("no_thread_stays")
+def test_a_round_that_cannot_be_run_ends_all_series_until_one_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class NoThreads(SensorFiles):
+        """Says what Python says when the system gives no more threads."""
+
+        is_full = False
+
+        def begin_round(self) -> None:
+            if self.is_full:
+                raise RuntimeError("can't start new thread")
+            super().begin_round()
+
+    write_tree(tmp_path, {"good": "1"})
+    files = NoThreads(tmp_path)
+    sampler = make_sampler([FilesCollector(files, ["good"])], files)
+    sampler.start()
+    try:
+        wait_until(lambda: temperatures(sampler.snapshot()) == {("good",): 1.0})
+        files.is_full = True
+        wait_until(lambda: sampler.snapshot() == DeviceSnapshot())
+        files.is_full = False
+        wait_until(lambda: temperatures(sampler.snapshot()) == {("good",): 1.0})
+    finally:
+        sampler.close()
+    assert caplog.messages == ["rounds of the sensors fail, all their series end; please report this"]
+
+
+@pytest.mark.usefixtures("no_thread_stays")
+def test_a_round_that_fails_leaves_nothing_old_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nameless:
+        """Fails outside of the fence around a collector, from the second round on."""
+
+        num_asked = 0
+
+        @property
+        def name(self) -> str:
+            self.num_asked += 1
+            if self.num_asked > 3:
+                raise ZeroDivisionError
+            return "nameless"
+
+        def collect(self, readings: Readings) -> None:
+            readings.add("temperature_celsius", 1, sensor="x")
+
+    nameless = Nameless()
+    sampler = make_sampler([nameless], SensorFiles(tmp_path))
+    sampler.start()
+    try:
+        wait_until(lambda: nameless.num_asked > 6)
+        assert sampler.snapshot() == DeviceSnapshot()
+    finally:
+        sampler.close()
+    assert caplog.messages == ["rounds of the sensors fail, all their series end; please report this"]
 
 
 @pytest.mark.usefixtures("no_thread_stays")

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from edge_agent.device.sensor_files import ReaderGivenUpError, SensorAbsentError, SensorError, SensorFiles
 from tests.device.board_tree import FakeClock, hanging_file, wait_until, write_tree
+
+T = TypeVar("T")
 
 
 class Reader(threading.Thread):
@@ -61,6 +66,16 @@ def test_a_device_that_is_gone_is_an_absent_sensor(tmp_path: Path) -> None:
         server.bind(str(tmp_path / "temp"))
         with pytest.raises(SensorAbsentError, match=r"^temp: No such device or address$"):
             SensorFiles(tmp_path).read_text("temp")
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.ENETDOWN, errno.EOPNOTSUPP])
+def test_what_is_switched_off_is_an_absent_sensor(tmp_path: Path, code: int) -> None:
+    class SwitchedOff(SensorFiles):
+        def call(self, name: str, function: Callable[[], T]) -> T:
+            raise OSError(code, os.strerror(code))
+
+    with pytest.raises(SensorAbsentError):
+        SwitchedOff(tmp_path).read_text("affected_cpus")
 
 
 def test_a_folder_in_place_of_a_file_is_an_error_and_not_an_absence(tmp_path: Path) -> None:
@@ -172,7 +187,51 @@ def test_a_read_that_hangs_is_given_up_and_its_file_answers_at_once(tmp_path: Pa
         release()
         reader.join(20)
     assert reader.outcome is ReaderGivenUpError
+    # Not in the same round: whoever is too slow once may be so again.
+    with pytest.raises(SensorError, match=r"^temp: an earlier read took too long"):
+        files.read_int("temp")
+    files.begin_round()
     assert files.read_int("temp") == 1000
+
+
+def give_up_one_call(files: SensorFiles) -> None:
+    is_released = threading.Event()
+
+    def ask() -> None:
+        with pytest.raises(ReaderGivenUpError):
+            files.call("nvml", is_released.wait)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    wait_until(lambda: files.give_up(after_seconds=0))
+    is_released.set()
+    thread.join(20)
+
+
+def test_what_is_given_up_again_and_again_rests_for_ever_more_rounds() -> None:
+    files = SensorFiles(Path("/"))
+    for rest in (1, 2, 4, 8, 16, 32, 64, 128, 256, 256):
+        give_up_one_call(files)
+        for _ in range(rest):
+            with pytest.raises(SensorError, match=r"^nvml: an earlier read took too long"):
+                files.call("nvml", lambda: 1)
+            files.begin_round()
+    # One that comes back in time ends it.
+    assert files.call("nvml", lambda: 1) == 1
+    give_up_one_call(files)
+    files.begin_round()
+    assert files.call("nvml", lambda: 1) == 1
+
+
+def test_a_name_that_is_not_read_again_is_forgotten() -> None:
+    files = SensorFiles(Path("/"))
+    give_up_one_call(files)
+    for _ in range(258):
+        files.begin_round()
+    give_up_one_call(files)
+    files.begin_round()
+    # Remembered, it would rest for a second round now.
+    assert files.call("nvml", lambda: 1) == 1
 
 
 def test_a_reader_that_was_given_up_does_not_disturb_the_one_that_reads_now(tmp_path: Path) -> None:
@@ -229,6 +288,7 @@ def test_a_call_is_watched_like_a_read() -> None:
     is_released.set()
     thread.join(20)
     assert ended == [ReaderGivenUpError]
+    files.begin_round()
     assert files.call("nvml", lambda: 1) == 1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -104,6 +105,22 @@ def test_the_same_state_again_does_not_disturb_the_blink(led: StatusLed, pin: Mo
     _, kept_seconds = wait_for_changes(pin, 2)
     # Begun anew by each of the ten, it would have been lit for 1.5 s.
     assert 0.49 <= kept_seconds[1] < 1.4
+
+
+def test_what_is_told_again_and_again_is_not_kept_while_the_driver_hangs(factory: MockFactory) -> None:
+    is_released = threading.Event()
+
+    def slow_factory() -> MockFactory:
+        is_released.wait()
+        return factory
+
+    led = StatusLed(PIN, pin_factory=slow_factory)
+    num_kept = sys.getrefcount(LedState.READY)
+    for _ in range(1000):
+        led.show(LedState.READY)
+    assert sys.getrefcount(LedState.READY) - num_kept < 10
+    is_released.set()
+    led.close()
 
 
 def test_closing_turns_it_off_and_gives_the_pin_back(led: StatusLed, pin: MockPin) -> None:
