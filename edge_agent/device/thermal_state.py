@@ -31,10 +31,17 @@ PRECEDENCE = (
     (ThrottleFlag.SOFT_TEMPERATURE_LIMIT, ThermalState.CAPPED),
 )
 
+# A GPU that slows down for its temperature or its supply. A power cap is not among them: many run at it by design.
+GPU_THROTTLE_REASONS = frozenset({"hw_slowdown", "sw_thermal", "hw_thermal", "power_brake"})
+
 ThermalStateSource = Callable[[], ThermalState]
 
 
 def thermal_state_of(readings: Iterable[Reading]) -> ThermalState:
-    """The state that the readings of `throttle_active` amount to; nominal where there are none."""
-    active = {value for r in readings if r.metric == "throttle_active" and r.value for _, value in r.labels}
-    return next((state for flag, state in PRECEDENCE if flag.value in active), ThermalState.NOMINAL)
+    """The state that the throttle flags of board and GPUs amount to; nominal where there are none."""
+    active = {(r.metric, value) for r in readings if r.value for _, value in r.labels}
+    if any(("gpu_throttle_active", reason) in active for reason in GPU_THROTTLE_REASONS):
+        active.add(("throttle_active", ThrottleFlag.THROTTLED.value))
+    return next(
+        (state for flag, state in PRECEDENCE if ("throttle_active", flag.value) in active), ThermalState.NOMINAL
+    )

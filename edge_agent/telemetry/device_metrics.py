@@ -60,7 +60,7 @@ class DeviceMetrics(Collector):
         kind = (reading.metric, tuple(name for name, _ in reading.labels))
         if kind not in self._misfits:
             self._misfits.add(kind)
-            logger.error("a reading fits no metric, please report this metric=%s labels=%s", *kind)
+            logger.error("a reading fits no metric or comes twice, please report this metric=%s labels=%s", *kind)
 
 
 def _is_text(value: str) -> bool:
