@@ -220,11 +220,11 @@ async def test_stopping_is_told_at_once_with_the_time_it_may_take(
 
 async def test_an_abstract_socket_is_reached(engine: ScriptedEngine, clock: Clock) -> None:
     name = f"edge-agent-test-{os.getpid()}"
-    systemd = Systemd(f"\0{name}")
-    async with notifying(make_notifier({"NOTIFY_SOCKET": f"@{name}"}, engine, clock)):
-        await systemd.wait_for("STATUS=loading tiny (0%)")
-    systemd.close()
+    with contextlib.closing(Systemd(f"\0{name}")) as systemd:
+        async with notifying(make_notifier({"NOTIFY_SOCKET": f"@{name}"}, engine, clock)):
+            await systemd.wait_for("STATUS=loading tiny (0%)")
 
+    # Nobody asked for a watchdog.
     assert "WATCHDOG=1" not in systemd.heard
 
 
@@ -236,9 +236,8 @@ async def test_what_could_not_be_told_is_told_later_and_logged_once(
     path = str(tmp_path / "notify")
     async with notifying(make_notifier({"NOTIFY_SOCKET": path, **WATCHDOG}, engine, clock)):
         await until(lambda: "systemd cannot be told" in caplog.text, "warning in the log")
-        systemd = Systemd(path)
-        await systemd.wait_for("READY=1")
-    systemd.close()
+        with contextlib.closing(Systemd(path)) as systemd:
+            await systemd.wait_for("READY=1")
 
     assert caplog.text.count("systemd cannot be told") == 1
     assert caplog.text.count("systemd can be told again") == 1

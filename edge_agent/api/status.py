@@ -1,7 +1,7 @@
 """GET /status: everything about one device that the pages show, as one JSON document.
 
-Answered from what the agent holds already: it never waits for the engine, nor for a sensor. It holds no path, no prompt
-and no file's name. Event loop.
+Answered from what the agent holds already: it never waits for the engine, nor for a sensor. It holds no path and no
+prompt. Event loop.
 """
 
 from __future__ import annotations

@@ -107,3 +107,9 @@ def test_sensors_and_device_nodes_are_not_hidden() -> None:
     unit = settings(UNIT)
     assert unit.keys().isdisjoint({"ProcSubset", "PrivateDevices", "PrivateUsers", "RootDirectory"})
     assert {"/dev/vcio rw", "/dev/vcio_gencmd rw", "char-gpiochip rw", "char-nvidia* rw"} <= set(unit["DeviceAllow"])
+
+
+def test_the_module_that_makes_the_group_of_cudas_nodes_is_loaded_before_the_groups_are_looked_up() -> None:
+    unit = settings(UNIT)
+    assert "modprobe@nvidia_uvm.service" in unit["Wants"]
+    assert "modprobe@nvidia_uvm.service" in unit["After"]

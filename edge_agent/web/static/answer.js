@@ -20,7 +20,7 @@ export class AnswerFailure extends Error {
 export async function* streamAnswer(request, signal) {
   const response = await ask(request, signal);
   if (!response.ok) {
-    throw await failureOf(response);
+    throw await failureOf(response, signal);
   }
   let isComplete = false;
   for await (const data of readable(eventsOf(response.body), signal)) {
@@ -75,13 +75,13 @@ function partOf(data) {
   };
 }
 
-async function failureOf(response) {
+async function failureOf(response, signal) {
   const error = await errorOf(response);
   const retryAfter = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
   return failureFrom(error, {
     status: response.status,
     retryAfter: Number.isFinite(retryAfter) ? retryAfter : DEFAULT_RETRY_SECONDS,
-    unavailable: error.code === "engine_unavailable" ? await whyNotReady() : null,
+    unavailable: error.code === "engine_unavailable" ? await whyNotReady(signal) : null,
   });
 }
 
@@ -111,8 +111,8 @@ function failureFrom(error, { status, retryAfter, unavailable = null }) {
   }
 }
 
-// The state that /ready names, as far as there are words for it.
-async function whyNotReady() {
+// The state that /ready names, as far as there are words for it. Ends with the signal too, so that Stop stops.
+async function whyNotReady(signal) {
   const known = new Map([
     ["loading", "loading"],
     ["restarting", "restarting"],
@@ -121,7 +121,8 @@ async function whyNotReady() {
     ["stopped", "stopping"],
   ]);
   try {
-    const response = await fetch("/ready", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(5000)]);
+    const response = await fetch("/ready", { cache: "no-store", signal: patience });
     return known.get((await response.json()).status) ?? null;
   } catch {
     return null;

@@ -55,12 +55,7 @@ class ChatPage {
     document.getElementById("new").addEventListener("click", () => this.#beginConversation());
     document.getElementById("open-panel").addEventListener("click", () => this.#panel.showModal());
     document.getElementById("close-panel").addEventListener("click", () => this.#panel.close());
-    this.#panel.addEventListener("click", (event) => {
-      // The dialog itself is hit only beside its content: on the backdrop.
-      if (event.target === this.#panel) {
-        this.#panel.close();
-      }
-    });
+    this.#bindBackdrop();
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !this.#panel.open && !event.isComposing) {
         this.#stop();
@@ -71,6 +66,21 @@ class ChatPage {
       this.#isFollowing = scrollHeight - scrollTop - clientHeight < FOLLOW_PIXELS;
     });
     window.addEventListener("pagehide", () => this.#conversation.save());
+  }
+
+  // Closes the panel for who presses beside it, and not for who selects text in it and lets go outside.
+  #bindBackdrop() {
+    const isBeside = ({ clientX, clientY }) => {
+      const { left, right, top, bottom } = this.#panel.getBoundingClientRect();
+      return clientX < left || clientX > right || clientY < top || clientY > bottom;
+    };
+    let isPressedBeside = false;
+    this.#panel.addEventListener("pointerdown", (event) => (isPressedBeside = isBeside(event)));
+    this.#panel.addEventListener("click", (event) => {
+      if (event.target === this.#panel && isPressedBeside && isBeside(event)) {
+        this.#panel.close();
+      }
+    });
   }
 
   #showStatus(status) {

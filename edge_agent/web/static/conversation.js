@@ -94,9 +94,22 @@ function checked(stored) {
     role: "assistant",
     text: stored.text,
     ending: stored.ending,
-    figures: asObject(stored.figures),
-    failure: asObject(stored.failure),
+    figures: checkedFigures(asObject(stored.figures)),
+    failure: checkedFailure(asObject(stored.failure)),
   };
+}
+
+// Of another version of this page, which the tab may remember, the numbers can be others: then none are shown.
+function checkedFigures(figures) {
+  const names = ["tokens", "tokensPerSecond", "firstTokenSeconds", "cachedTokens"];
+  const isWhole =
+    names.every((name) => Number.isFinite(figures?.[name])) &&
+    (figures.promptTokens === null || Number.isFinite(figures.promptTokens));
+  return isWhole ? figures : null;
+}
+
+function checkedFailure(failure) {
+  return failure && { reason: String(failure.reason), values: asObject(failure.values) ?? {} };
 }
 
 function asObject(value) {

@@ -62,6 +62,8 @@ export class FencedText {
     if (kind === "code") {
       // Long lines scroll sideways, which the keyboard must reach too.
       element.tabIndex = 0;
+    } else {
+      element.dir = "auto";
     }
     element.append(node);
     this.#element.append(element);

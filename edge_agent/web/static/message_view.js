@@ -21,7 +21,10 @@ function article(kind, name) {
 export class QuestionView {
   constructor(message, words) {
     this.element = article("question", words.text("message.you"));
-    this.element.append(element("p", "text", message.text));
+    const text = element("p", "text", message.text);
+    // Arabic and Hebrew run from right to left.
+    text.dir = "auto";
+    this.element.append(text);
   }
 }
 
@@ -147,6 +150,7 @@ async function copy(text) {
 }
 
 function copyFromSelection(text) {
+  const focused = document.activeElement;
   const field = element("textarea", "unseen");
   field.value = text;
   document.body.append(field);
@@ -155,5 +159,7 @@ function copyFromSelection(text) {
     return document.execCommand("copy");
   } finally {
     field.remove();
+    // Else the keyboard would be at the page's beginning again.
+    focused?.focus();
   }
 }

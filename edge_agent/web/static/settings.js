@@ -54,8 +54,12 @@ function checked({ systemPrompt, temperature, maxTokens }) {
   return {
     systemPrompt: typeof systemPrompt === "string" ? systemPrompt.slice(0, 20_000) : DEFAULTS.systemPrompt,
     temperature: isWithin(temperature, 0, 2) ? temperature : DEFAULTS.temperature,
-    maxTokens: maxTokens === null || isWithin(maxTokens, 1, 1_000_000) ? maxTokens : DEFAULTS.maxTokens,
+    maxTokens: maxTokens === null || isCount(maxTokens) ? maxTokens : DEFAULTS.maxTokens,
   };
+}
+
+function isCount(value) {
+  return Number.isInteger(value) && isWithin(value, 1, 1_000_000);
 }
 
 function isWithin(value, least, most) {

@@ -36,7 +36,8 @@ export class EventParser {
     if (line.startsWith("data:")) {
       const data = line.slice(line.startsWith("data: ") ? 6 : 5);
       this.#data.push(data);
-      this.#length += data.length;
+      // One more for its line break: lines without data must not pile up either.
+      this.#length += data.length + 1;
     }
   }
 }
