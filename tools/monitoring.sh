@@ -2,7 +2,7 @@
 # Runs Debian's Prometheus and Alertmanager with what is in dashboards/, on loopback, against one agent, until Ctrl-C.
 # Variables, on make's command line or from the environment:
 #   AGENT=HOST:PORT            where the agent's /metrics is        [127.0.0.1:8080]
-#   INSTANCE=NAME              what the device is called            [this machine's host name]
+#   INSTANCE=NAME              what the device is called            [what the agent says, else the host name]
 #   PROMETHEUS_PORT=NUMBER     [9090]
 #   ALERTMANAGER_PORT=NUMBER   [9093]
 #   MONITORING_DIR=FOLDER      samples, alerts and logs             [.cache/monitoring]
@@ -10,7 +10,6 @@ set -euo pipefail
 
 root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 agent=${AGENT:-127.0.0.1:8080}
-instance=${INSTANCE:-${HOSTNAME%%.*}}
 prometheus_port=${PROMETHEUS_PORT:-9090}
 alertmanager_port=${ALERTMANAGER_PORT:-9093}
 folder=${MONITORING_DIR:-$root/.cache/monitoring}
@@ -35,16 +34,38 @@ check_programs() {
 check_variables() {
     [[ $agent =~ ^[A-Za-z0-9._:-]+:[0-9]+$ || $agent =~ ^\[[0-9A-Fa-f:]+\]:[0-9]+$ ]] ||
         fail "AGENT=$agent is not HOST:PORT, such as 127.0.0.1:8080."
+    instance=${INSTANCE:-$(device_name)}
+    instance=${instance:-${HOSTNAME%%.*}}
     [[ $instance =~ ^[A-Za-z0-9._-]{1,128}$ ]] ||
         fail "INSTANCE=$instance is no name: use letters, digits and ._- (128 at most)."
     check_port PROMETHEUS_PORT "$prometheus_port"
     check_port ALERTMANAGER_PORT "$alertmanager_port"
+    check_port_is_free PROMETHEUS_PORT "$prometheus_port"
+    check_port_is_free ALERTMANAGER_PORT "$alertmanager_port"
+}
+
+# What the agent calls its device, or nothing: /status may be on another port than /metrics. So a scrape here and a push of
+# the agent's own give the same series.
+device_name() {
+    local host=${agent%:*} line
+    host=${host#[}
+    { exec 3<>"/dev/tcp/${host%]}/${agent##*:}"; } 2>/dev/null || return 0
+    printf 'GET /status HTTP/1.0\r\n\r\n' >&3
+    while IFS= read -r -t 5 line <&3 || [[ -n $line ]]; do
+        if [[ $line =~ \"instance\":\"([A-Za-z0-9._-]+)\" ]]; then
+            printf '%s' "${BASH_REMATCH[1]}"
+            return
+        fi
+    done
 }
 
 check_port() {
     if [[ ! $2 =~ ^[1-9][0-9]{0,4}$ ]] || (($2 > 65535)); then
         fail "$1=$2 is not a port: use 1 to 65535."
     fi
+}
+
+check_port_is_free() {
     ! is_listening "$2" ||
         fail "Port $2 on 127.0.0.1 is taken; if Debian's own service has it, end that:" \
             "  sudo systemctl disable --now prometheus prometheus-alertmanager" \
@@ -104,7 +125,7 @@ start prometheus "--config.file=$folder/dashboards/prometheus.yml" "--storage.ts
 wait_until_listening prometheus-alertmanager "${pids[0]}" "$alertmanager_port"
 wait_until_listening prometheus "${pids[1]}" "$prometheus_port"
 cat <<END
-Prometheus:    http://127.0.0.1:$prometheus_port/alerts   (scrapes http://$agent/metrics as $instance)
+Prometheus:    http://127.0.0.1:$prometheus_port/classic/alerts   (scrapes http://$agent/metrics as $instance)
 Alertmanager:  http://127.0.0.1:$alertmanager_port
 Dashboards:    import dashboards/*.json into a Grafana whose data source is this Prometheus
 Data and logs: $folder

@@ -27,7 +27,9 @@ class Metrics(BaseHTTPRequestHandler):
     """An agent, as far as a scrape sees it: its engine is down."""
 
     def do_GET(self) -> None:
-        body = b"edge_agent_engine_up 0\n" if self.path == "/metrics" else b""
+        body = {"/metrics": b"edge_agent_engine_up 0\n", "/status": b'{"device":{"instance":"pi-7"}}'}.get(
+            self.path, b""
+        )
         self.send_response(200 if body else 404)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
@@ -71,14 +73,14 @@ def refused(folder: Path, **variables: str) -> str:
 @pytest.mark.needs_prometheus
 def test_the_agent_is_scraped_watched_and_left_in_order(tmp_path: Path, agent_port: int) -> None:
     ports = {"PROMETHEUS_PORT": str(free_port()), "ALERTMANAGER_PORT": str(free_port())}
-    with monitoring(tmp_path / "data", AGENT=f"127.0.0.1:{agent_port}", INSTANCE="bench", **ports) as script:
+    with monitoring(tmp_path / "data", AGENT=f"127.0.0.1:{agent_port}", **ports) as script:
         assert script.stdout
         said = ""
         while "Ctrl-C" not in said:
             line = script.stdout.readline()
             assert line, script.communicate()[1]
             said += line
-        assert f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}/alerts" in said
+        assert f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}/classic/alerts" in said
         prometheus = PrometheusApi(int(ports["PROMETHEUS_PORT"]))
 
         scraped = prometheus.wait_for(
@@ -87,7 +89,7 @@ def test_the_agent_is_scraped_watched_and_left_in_order(tmp_path: Path, agent_po
         assert scraped["result"][0]["metric"] == {
             "__name__": "edge_agent_engine_up",
             "job": "edge-agent",
-            "instance": "bench",
+            "instance": "pi-7",
         }
         groups = prometheus.get("/api/v1/rules")["data"]["groups"]
         assert sum(len(group["rules"]) for group in groups) == len(rules())
@@ -146,6 +148,13 @@ def test_a_taken_port_is_refused_with_the_way_out(tmp_path: Path, agent_port: in
 )
 def test_a_variable_that_is_wrong_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
     assert refused(tmp_path / "data", **{name: value}).startswith(f"{name}={value} ")
+
+
+@pytest.mark.needs_prometheus
+def test_what_is_wrong_comes_before_what_is_taken(tmp_path: Path, agent_port: int) -> None:
+    """Or a server on a default port would hide it."""
+    said = refused(tmp_path / "data", PROMETHEUS_PORT=str(agent_port), ALERTMANAGER_PORT="65536")
+    assert said.startswith("ALERTMANAGER_PORT=65536 is not a port")
 
 
 def test_missing_programs_are_answered_with_the_command_that_installs_them(tmp_path: Path) -> None:
