@@ -10,6 +10,7 @@ import ipaddress
 import re
 import reprlib
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 from edge_agent.config import Config, RemoteWriteEndpoint, ServerSection, TelemetrySection
 
@@ -42,6 +43,7 @@ def contradictions(config: Config, source_of: LabelOf) -> Iterator[str]:
     yield from _shared_port(config.server, config.telemetry, source_of)
     yield from _label_names(config.telemetry, source_of)
     for number, endpoint in enumerate(config.telemetry.remote_write.endpoints):
+        yield from _receiver(endpoint, number, source_of)
         yield from _credentials(endpoint, number, source_of)
 
 
@@ -74,6 +76,20 @@ def _label_names(telemetry: TelemetrySection, source_of: LabelOf) -> Iterator[st
             )
         elif not value:
             yield f"{source_of(key)}: {key} has no value for {name}, and then there is no such label; give one"
+
+
+def _receiver(endpoint: RemoteWriteEndpoint, number: int, source_of: LabelOf) -> Iterator[str]:
+    try:
+        parts = urlsplit(endpoint.url)
+        is_address = bool(parts.hostname and is_host(parts.hostname)) and parts.port != 0
+    except ValueError:  # a port beyond 65535, half an IPv6 address
+        is_address = False
+    if not is_address:
+        key = f"telemetry.remote_write.endpoints[{number}]"
+        yield (
+            f"{source_of('telemetry.remote_write.endpoints')}: {key} has the url {shown(endpoint.url.partition('?')[0])}, "
+            "whose host or port is none; give one such as https://metrics.example/api/v1/write"
+        )
 
 
 def _credentials(endpoint: RemoteWriteEndpoint, number: int, source_of: LabelOf) -> Iterator[str]:

@@ -373,6 +373,23 @@ def test_an_external_label_that_prometheus_would_not_take_is_refused(file: Path,
 
 
 @pytest.mark.parametrize(
+    "url", ["http://[x/", "http://a:99999/", "http://a:0/", "http:///write", "http://a..b/", "http://:1/"]
+)
+def test_a_receiver_whose_address_is_none_is_refused(file: Path, url: str) -> None:
+    assert complaint(file, f"telemetry: {{remote_write: {{endpoints: [{{url: '{url}'}}]}}}}") == (
+        f"agent.yaml: telemetry.remote_write.endpoints[0] has the url {url!r}, whose host or port is none; "
+        "give one such as https://metrics.example/api/v1/write"
+    )
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8428/api/v1/write", "https://a_b.example/x?y=1", "http://10.0.0.1"])
+def test_a_receiver_may_have_any_kind_of_address(file: Path, url: str) -> None:
+    file.write_text(f"telemetry: {{remote_write: {{endpoints: [{{url: '{url}'}}]}}}}")
+    (endpoint,) = load_config(file=file, environ={}, overrides={}).telemetry.remote_write.endpoints
+    assert endpoint.url == url
+
+
+@pytest.mark.parametrize(
     ("credentials", "expected"),
     [
         ("username: u", "has one of username and password_file; give both, or neither"),

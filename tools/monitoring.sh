@@ -44,8 +44,8 @@ check_variables() {
     check_port_is_free ALERTMANAGER_PORT "$alertmanager_port"
 }
 
-# What the agent calls its device, or nothing: /status may be on another port than /metrics. So a scrape here and a push of
-# the agent's own give the same series.
+# What the agent calls its device, or nothing: /status may be on another port than /metrics. So it has the same name here
+# as wherever else it is watched from.
 device_name() {
     local host=${agent%:*} line
     host=${host#[}

@@ -12,6 +12,7 @@ from dashboards.source.panels import (
     info_table,
     limited,
     range_stat,
+    scarce,
     stacked,
     stat,
     state_timeline,
@@ -32,7 +33,7 @@ def board() -> Dashboard:
     return frame.framed(
         "Board",
         uid="edge-agent-board",
-        description="Heat, throttling, load, storage and telemetry of edge-agent devices.",
+        description=f"Heat, throttling, load, storage and telemetry of edge-agent devices. {frame.INTERVAL_HINT}",
         variables=[frame.data_source(), frame.job(), frame.instance()],
         rows=[
             ("Now", NOW),
@@ -74,18 +75,25 @@ NOW = (
         unit="short",
         limits=(Limit(1, "red"),),
     ),
-    stat(
-        "Least memory available",
-        Query(f"min({gauge('memory_available_bytes')} / {gauge('memory_total_bytes')})", "available"),
-        description="On the device that has least, as a share of its memory. Below 10 % the model's file is dropped "
-        "and read again: take a smaller model or context.",
-        unit="percentunit",
+    scarce(
+        stat(
+            "Least memory available",
+            Query(f"min({gauge('memory_available_bytes')} / {gauge('memory_total_bytes')})", "available"),
+            description="On the device that has least, as a share of its memory. Below 10 % the model's file is "
+            "dropped and read again: take a smaller model or context.",
+            unit="percentunit",
+            limits=(Limit(0.05, "orange"), Limit(0.1, "green")),
+        )
     ),
-    stat(
-        "Least room on a file system",
-        Query(f"min({gauge('filesystem_available_bytes')} / {gauge('filesystem_size_bytes')})", "free"),
-        description="On the file system that has least, as a share. Near 0: delete models that are not served.",
-        unit="percentunit",
+    scarce(
+        stat(
+            "Least room on a file system",
+            Query(f"min({gauge('filesystem_available_bytes')} / {gauge('filesystem_size_bytes')})", "free"),
+            description="On the file system that has least, as a share. Below 20 % the alert EdgeAgentDiskFull begins "
+            "to watch. Near 0: delete models that are not served.",
+            unit="percentunit",
+            limits=(Limit(0.05, "orange"), Limit(0.2, "green")),
+        )
     ),
     stat(
         "Failing collectors",
@@ -96,7 +104,9 @@ NOW = (
     ),
     info_table(
         "Devices",
-        f"{gauge('device_info')} * on (job, instance) group_left (version) {gauge('build_info')}",
+        # The latest: after a power cut an update has two versions for five minutes, and a join fails on the second.
+        f"{gauge('device_info')} * on (job, instance) group_left (version)"
+        f" topk by (job, instance) (1, timestamp({gauge('build_info')}))",
         description="Which boards these are and what runs on them. Different versions: a roll-out that did not reach "
         "all.",
         columns={

@@ -83,7 +83,7 @@ def _stat(panel: Stat) -> stat_builders.Panel:
         .height(STAT_HEIGHT)
         .graph_mode(common.BigValueGraphMode.AREA)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
-        .thresholds(_thresholds(panel.limits))
+        .thresholds(_thresholds(panel.limits, base_colour=panel.base_colour))
         # A ratio without traffic is NaN.
         .mappings([_not_a_number("no traffic")])
         .targets([target.range() for target in _targets(panel)])
@@ -175,8 +175,8 @@ def _tooltip() -> common_builders.VizTooltipOptions:
     return common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
 
 
-def _thresholds(limits: tuple[Limit, ...]) -> dashboard_builders.ThresholdsConfig:
-    base = dashboard.Threshold(value=None, color="green")
+def _thresholds(limits: tuple[Limit, ...], *, base_colour: str = "green") -> dashboard_builders.ThresholdsConfig:
+    base = dashboard.Threshold(value=None, color=base_colour)
     steps = [base, *(dashboard.Threshold(value=limit.value, color=limit.colour) for limit in limits)]
     return dashboard_builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
 

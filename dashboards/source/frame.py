@@ -13,6 +13,11 @@ from dashboards.source.panels import Panel
 from dashboards.source.promql import INSTANCE, JOB
 
 TAG = "edge-agent"
+# Rates are taken over four intervals, of which Grafana knows only what it is told: 15 s, if nothing.
+INTERVAL_HINT = (
+    "Gaps where rates should be: give the data source, as its scrape interval, the longest interval at which devices "
+    "are scraped or push."
+)
 Row = tuple[str, Sequence[Panel]]
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.source import frame
-from dashboards.source.panels import Limit, Query, TimeSeries, heat_map, info_table, limited, stacked, stat, time_series
+from dashboards.source.panels import (
+    Limit,
+    Query,
+    TimeSeries,
+    heat_map,
+    info_table,
+    limited,
+    scarce,
+    stacked,
+    stat,
+    time_series,
+)
 from dashboards.source.promql import (
     buckets,
     gauge,
@@ -26,7 +37,7 @@ def inference() -> Dashboard:
     return frame.framed(
         "Inference",
         uid="edge-agent-inference",
-        description="Requests, latencies, tokens and the engine of edge-agent devices.",
+        description=f"Requests, latencies, tokens and the engine of edge-agent devices. {frame.INTERVAL_HINT}",
         variables=[frame.data_source(), frame.job(), frame.instance(), frame.model()],
         rows=[
             ("Now", NOW),
@@ -52,12 +63,15 @@ def ratio(part: str, whole: str) -> str:
 
 
 NOW = (
-    stat(
-        "Engines up",
-        Query(f"{total(gauge('engine_up'))} / count({gauge('engine_up')})", "up"),
-        description="Share of the devices whose model is loaded and whose engine reports. Below 100 %: see Engine "
-        "restarts for the cause, and the device's log for the engine's last lines.",
-        unit="percentunit",
+    scarce(
+        stat(
+            "Engines up",
+            Query(f"{total(gauge('engine_up'))} / count({gauge('engine_up')})", "up"),
+            description="Share of the devices whose model is loaded and whose engine reports. Below 100 %: see Engine "
+            "restarts for the cause, and the device's log for the engine's last lines.",
+            unit="percentunit",
+            limits=(Limit(0.5, "orange"), Limit(1, "green")),
+        )
     ),
     stat(
         "Requests",
@@ -83,7 +97,7 @@ NOW = (
     stat(
         "Gap between tokens, p95",
         Query(quantile(0.95, "inter_token_latency_seconds"), "p95"),
-        description="19 of 20 tokens came within this time of the one before. Above 0.4 s a reader waits for words: "
+        description="19 of 20 tokens came within this time of the one before. Above 0.5 s a reader waits for words: "
         "lower scheduler.max_sequences, or take a smaller model.",
         unit="s",
         limits=(Limit(0.5, "orange"), Limit(1, "red")),

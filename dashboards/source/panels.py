@@ -46,9 +46,10 @@ class TimeSeries(Panel, frozen=True, kw_only=True):
 
 
 class Stat(Panel, frozen=True, kw_only=True):
-    """One number, now, above its own course."""
+    """One number, now, above its own course; below its first limit it has the base colour."""
 
     limits: tuple[Limit, ...]
+    base_colour: str = "green"
 
 
 class RangeStat(Stat, frozen=True, kw_only=True):
@@ -105,6 +106,11 @@ def stat(
 ) -> Stat:
     """A sixth of the dashboard's width, unless told otherwise."""
     return Stat(title=title, description=description, unit=unit, queries=(query,), width=width, limits=limits)
+
+
+def scarce(panel: Stat) -> Stat:
+    """The same for what there should be much of: red below its first limit."""
+    return msgspec.structs.replace(panel, base_colour="red")
 
 
 def range_stat(title: str, query: Query, *, description: str, unit: str, limits: tuple[Limit, ...] = ()) -> RangeStat:

@@ -47,7 +47,8 @@ class PrometheusApi:
         while time.monotonic() < end:
             try:
                 answer = self.get(path, **parameters)
-            except OSError:
+            # A server that is still starting answers, but not in JSON.
+            except (OSError, json.JSONDecodeError):
                 pass
             else:
                 if answer["status"] == "success" and what(answer["data"]):

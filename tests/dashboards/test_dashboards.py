@@ -102,6 +102,23 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(dashboard: str, panel: dic
     assert panel["targets"]
 
 
+@pytest.mark.parametrize(
+    ("dashboard", "title", "enough"),
+    [
+        ("board", "Least memory available", 0.1),
+        ("board", "Least room on a file system", 0.2),
+        ("inference", "Engines up", 1),
+    ],
+)
+def test_a_number_that_should_be_large_is_green_only_when_it_is(dashboard: str, title: str, enough: float) -> None:
+    (panel,) = [panel for panel in panels(read(dashboard)) if panel["title"] == title]
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["color"] for step in steps] == ["red", "orange", "green"]
+    assert (
+        steps[2]["value"] == {"Least memory available": 0.1, "Least room on a file system": 0.2, "Engines up": 1}[title]
+    )
+
+
 @each_dashboard
 def test_panels_have_names_and_numbers_of_their_own(dashboard: str) -> None:
     numbers = [panel["id"] for panel in read(dashboard)["panels"]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from edge_agent.telemetry.metric_set import MetricSet
 from edge_agent.telemetry.metric_table import METRIC_TABLE, PREFIX
+from edge_agent.telemetry.remote_write.answer import Answer, Verdict, verdict
 
 from .expressions import FOLDER
 from .promql_selectors import grouped_labels, selectors
@@ -69,6 +72,24 @@ def test_an_alert_asks_for_series_and_labels_that_agents_have(rule: dict[str, An
 def test_an_alert_keeps_external_labels(rule: dict[str, Any]) -> None:
     """`by` would drop a label such as site, of which the rules cannot know."""
     assert not re.search(r"\bby\s*\(", rule["expr"])
+
+
+@each_rule
+def test_what_a_remedy_looks_for_in_the_log_is_written_there(rule: dict[str, Any]) -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (FOLDER.parent / "edge_agent").rglob("*.py"))
+    for words in re.findall(r"grep '([^']*)'", rule["annotations"]["remedy"]):
+        assert re.search(rf'logger\.warning\(\s*"[^"]*{words}\b', source)
+
+
+@pytest.mark.parametrize(
+    ("alert", "expected"), [("EdgeAgentPushFailing", Verdict.AGAIN), ("EdgeAgentSamplesLost", Verdict.REJECTED)]
+)
+def test_a_remedy_names_the_answers_that_lead_to_its_alert(alert: str, expected: Verdict) -> None:
+    """What is refused does not wait, and what waits is not lost."""
+    (remedy,) = [rule["annotations"]["remedy"] for rule in rules() if rule["alert"] == alert]
+    named = [int(status) for status in re.findall(r"\b[1-5]\d\d\b", remedy)]
+    assert named
+    assert {verdict(Answer(status), num_server_errors=1) for status in named} == {expected}
 
 
 @each_rule
@@ -144,6 +165,27 @@ def test_the_example_for_prometheus_is_valid_and_loads_the_rules() -> None:
     done = run("promtool", "check", "config", FOLDER / "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules())} rules found" in done.stdout
+
+
+@pytest.mark.needs_prometheus
+@pytest.mark.parametrize(
+    ("folder", "list_folder"),
+    [("etc/prometheus", "etc/prometheus/file_sd"), ("checkout/dashboards", "checkout/dist/file_sd")],
+)
+def test_the_example_for_prometheus_finds_the_list_of_devices_where_it_is_put(
+    tmp_path: Path, folder: str, list_folder: str
+) -> None:
+    (tmp_path / list_folder).mkdir(parents=True)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    shutil.copy(FOLDER / "prometheus.yml", tmp_path / folder)
+    shutil.copytree(FOLDER / "rules", tmp_path / folder / "rules")
+    devices = [{"targets": ["192.0.2.11:9464"], "labels": {"instance": "greenhouse-1"}}]
+    (tmp_path / list_folder / "devices.json").write_text(json.dumps(devices), encoding="utf-8")
+    configuration = tmp_path / folder / "prometheus.yml"
+    done = run("promtool", "check", "service-discovery", "--timeout=3s", configuration, "edge-agent")
+    (found,) = json.loads(done.stdout)
+    labels = {name: found["labels"][name] for name in ("__address__", "instance", "job")}
+    assert labels == {"__address__": "192.0.2.11:9464", "instance": "greenhouse-1", "job": "edge-agent"}
 
 
 @pytest.mark.needs_prometheus

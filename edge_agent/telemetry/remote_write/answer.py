@@ -8,12 +8,15 @@ from __future__ import annotations
 import email.utils
 import enum
 import re
+from collections.abc import Collection
 
 from msgspec import Struct
 
 # 10 minutes: a receiver may ask for peace, not switch a device off.
 MAX_RETRY_AFTER_SECONDS = 600.0
 MAX_SHOWN_CHARACTERS = 200
+# What is shorter is no secret that keeps anybody out, and would be found in words.
+MIN_SECRET_CHARACTERS = 4
 # Ten times 500 to one request, two minutes with the pauses between: then it is not the receiver, it is these samples.
 MAX_SERVER_ERRORS = 10
 # Prometheus before 2.50 answers 500 to samples older than its out-of-order window, each time anew.
@@ -56,9 +59,12 @@ def is_server_error(status: int) -> bool:
     return status >= 500 and status not in AWAY
 
 
-def shown_text(body: bytes) -> str:
-    """The start of an answer's text on one line, harmless to whatever shows it."""
-    text = body[: 4 * MAX_SHOWN_CHARACTERS].decode("utf-8", errors="replace")
+def shown_text(body: bytes, *, secrets: Collection[str] = ()) -> str:
+    """The start of an answer's text on one line, harmless to whatever shows it, without the secrets that it repeats."""
+    text = body.decode("utf-8", errors="replace")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= MIN_SECRET_CHARACTERS:
+            text = text.replace(secret, "***")
     words = "".join(character if character.isprintable() else " " for character in text).split()
     return " ".join(words)[:MAX_SHOWN_CHARACTERS]
 

@@ -1,7 +1,7 @@
 """Reads what a receiver wants to see of us: a token or a password, and the certificate that we want to see of it.
 
-From files, for each request anew, so that a rotated secret is in force at once. It blocks: for a worker thread. A
-secret's text is in no error and no log line.
+From files, for each request anew, so that a rotated secret is in force at once. It blocks: for a worker thread, one at
+a time. A secret's text is in no error and no log line.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ class UnusableFileError(Exception):
 
 
 class Credentials(Struct, frozen=True):
-    """What goes with one request. Without a context of its own TLS trusts the system's authorities."""
+    """What goes with one request. Without a context of its own TLS trusts the system's authorities.
 
-    headers: Mapping[str, str]
-    tls: ssl.SSLContext | None
+    `secrets` are the texts in the headers that nobody else may see, in every form that they have there.
+    """
+
+    headers: Mapping[str, str] = {}
+    secrets: frozenset[str] = frozenset()
+    tls: ssl.SSLContext | None = None
 
 
 class CredentialFiles:
@@ -42,16 +46,15 @@ class CredentialFiles:
 
     def read(self) -> Credentials:
         """As the files are now. Raises UnusableFileError."""
-        return Credentials(self._headers(), self._tls_context())
-
-    def _headers(self) -> dict[str, str]:
-        endpoint = self._endpoint
+        endpoint, tls = self._endpoint, self._tls_context()
         if endpoint.bearer_token_file is not None:
-            return {"Authorization": f"Bearer {_token(endpoint.bearer_token_file)}"}
+            token = _token(endpoint.bearer_token_file)
+            return Credentials({"Authorization": f"Bearer {token}"}, frozenset({token}), tls)
         if endpoint.username is not None and endpoint.password_file is not None:
-            pair = f"{endpoint.username}:{_secret(endpoint.password_file, 'password_file')}"
-            return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-        return {}
+            password = _secret(endpoint.password_file, "password_file")
+            pair = base64.b64encode(f"{endpoint.username}:{password}".encode()).decode()
+            return Credentials({"Authorization": f"Basic {pair}"}, frozenset({password, pair}), tls)
+        return Credentials(tls=tls)
 
     def _tls_context(self) -> ssl.SSLContext | None:
         """Built again only when the file has changed, since connections are kept for a context."""

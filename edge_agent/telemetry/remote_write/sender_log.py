@@ -1,5 +1,7 @@
 """Says once what keeps samples from a receiver, and once that it is over; not for each attempt. Event loop.
 
+Over is a problem only after some requests in a row: on a link that drops every third, it is one problem, not hundreds.
+
 Beside each WARNING stands a counter of `push_metrics`.
 """
 
@@ -15,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 # A receiver that makes up a new text each time is not repeated beyond this; the counters go on.
 MAX_DISTINCT = 20
+# A minute at the default interval.
+NUM_CALM_REQUESTS = 4
 REMEDIES = MappingProxyType(
     {
         301: "; give in url the address that it redirects to",
@@ -37,6 +41,7 @@ class SenderLog:
         self._rejections: set[tuple[int, str]] = set()
         self._is_full = False
         self._is_broken = False
+        self._num_accepted = 0
 
     def unreachable(self, problem: str) -> None:
         self._tell_waiting(problem)
@@ -46,12 +51,17 @@ class SenderLog:
         self._tell_waiting(f"it answers {answer.status} {answer.text}".rstrip() + remedy)
 
     def accepted(self) -> None:
-        if self._problems or self._is_full or self._is_broken:
+        self._num_accepted += 1
+        if self._num_accepted >= NUM_CALM_REQUESTS and (
+            self._problems or self._rejections or self._is_full or self._is_broken
+        ):
             self._problems.clear()
+            self._rejections.clear()
             self._is_full = self._is_broken = False
             logger.info("a receiver takes samples again receiver=%s", self._receiver)
 
     def rejected(self, answer: Answer, *, num_samples: int) -> None:
+        self._num_accepted = 0
         # Numbers aside, which may be the time or the series.
         kind = (answer.status, re.sub(r"\d+", "0", answer.text))
         if kind not in self._rejections and len(self._rejections) < MAX_DISTINCT:
@@ -66,6 +76,7 @@ class SenderLog:
             )
 
     def full(self) -> None:
+        self._num_accepted = 0
         if not self._is_full:
             self._is_full = True
             logger.warning(
@@ -76,6 +87,7 @@ class SenderLog:
 
     def broken(self) -> None:
         """Sending failed in a way that nobody foresaw. Called while its exception is handled."""
+        self._num_accepted = 0
         if not self._is_broken:
             self._is_broken = True
             logger.exception("sending samples failed, please report this receiver=%s", self._receiver)
@@ -84,6 +96,7 @@ class SenderLog:
         logger.warning("the agent ends before all samples are sent receiver=%s lost=%d", self._receiver, num_samples)
 
     def _tell_waiting(self, problem: str) -> None:
+        self._num_accepted = 0
         kind = re.sub(r"\d+", "0", problem)
         if kind not in self._problems and len(self._problems) < MAX_DISTINCT:
             self._problems.add(kind)

@@ -50,6 +50,13 @@ def test_shown_text_is_short_printable_and_on_one_line() -> None:
     assert shown_text(b"") == ""
 
 
+def test_secrets_are_left_out_of_shown_text_before_it_is_cut() -> None:
+    assert shown_text(b"x" * 194 + b" s3cret-token", secrets={"s3cret-token"}) == "x" * 194 + " ***"
+    assert shown_text(b"you sent s3cret-token, s3cret", secrets={"s3cret", "s3cret-token"}) == "you sent ***, ***"
+    # What a secret is not may stand in any word.
+    assert shown_text(b"an error", secrets={"", "e"}) == "an error"
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [

@@ -44,7 +44,9 @@ def test_a_password_goes_with_its_user_as_basic_authentication(tmp_path: Path) -
     path.write_text("op\N{LATIN SMALL LETTER E WITH ACUTE}n\n")
     files = CredentialFiles(RemoteWriteEndpoint(url=URL, username="pi", password_file=str(path)))
     # base64 of "pi:opén" in UTF-8.
-    assert files.read().headers == {"Authorization": "Basic cGk6b3DDqW4="}
+    credentials = files.read()
+    assert credentials.headers == {"Authorization": "Basic cGk6b3DDqW4="}
+    assert credentials.secrets == {"op\N{LATIN SMALL LETTER E WITH ACUTE}n", "cGk6b3DDqW4="}
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import gzip
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -104,18 +106,110 @@ async def test_a_receiver_that_does_not_answer_is_given_up() -> None:
             await receiver.send(b"body")
 
 
-async def test_what_speaks_no_http_is_told_as_such() -> None:
-    async def gibber(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"\x00\xff gibberish\r\n\r\n")
+async def sent_to(answer: bytes, *, is_hanging: bool = False, query: str = "") -> Answer:
+    """What comes of a request to a server that writes these bytes, and then goes or hangs."""
+    is_over = asyncio.Event()
+
+    async def write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"body")
+        writer.write(answer)
         await writer.drain()
+        if is_hanging:
+            await is_over.wait()
         writer.close()
         await writer.wait_closed()
 
-    async with await asyncio.start_server(gibber, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(write, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with connected(f"http://127.0.0.1:{port}/") as receiver:
-            with pytest.raises(UnreachableError):
+        async with connected(f"http://127.0.0.1:{port}/{query}") as receiver:
+            try:
+                return await receiver.send(b"body")
+            finally:
+                is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_hanging"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", True),
+    ],
+    ids=["cut off", "never sent"],
+)
+async def test_a_status_counts_whatever_becomes_of_the_text_behind_it(answer: bytes, is_hanging: bool) -> None:
+    assert await sent_to(answer, is_hanging=is_hanging) == Answer(200)
+
+
+async def test_the_text_that_came_before_an_answer_broke_off_is_shown() -> None:
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 500\r\n\r\nout of order"
+    assert await sent_to(answer) == Answer(400, "out of order")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a..b/w?key=s3cret", "http://host:99999/w?key=s3cret"])
+async def test_a_url_that_leads_nowhere_is_told_without_its_secret(url: str) -> None:
+    async with connected(url) as receiver:
+        with pytest.raises(UnreachableError, match=r"^url has no host and port that could be asked; correct it$"):
+            await receiver.send(b"body")
+
+
+async def test_what_an_answer_repeats_of_our_secrets_is_not_shown(tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("s3cret-token\n")
+    reply = Reply(status=404, text=b"POST /write?key=k%2Fey and k/ey, Authorization: Bearer s3cret-token")
+    async with (
+        receiving(reply) as server,
+        connected(f"{server.url}?key=k%2Fey", token_file=str(token_file)) as receiver,
+    ):
+        answer = await receiver.send(b"body")
+    assert answer.text == "POST /write?*** and ***, Authorization: Bearer ***"
+
+
+async def test_an_answer_that_is_no_http_shows_no_query() -> None:
+    with pytest.raises(UnreachableError) as raised:
+        await sent_to(b"gibberish\r\n\r\n", query="?key=s3cret")
+    assert str(raised.value).startswith("what it answers is not HTTP: Bad status line:")
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_name_server_that_never_answers_does_not_hold_up_the_end() -> None:
+    is_over = threading.Event()
+
+    def lookup(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        is_over.wait()
+        return []
+
+    async def give_up() -> None:
+        endpoint = RemoteWriteEndpoint(url="http://metrics.example/", timeout_seconds=0.05)
+        receiver = Receiver(endpoint, version="9.8.7", lookup=lookup)
+        for _ in range(3):
+            with pytest.raises(UnreachableError, match="no answer within"):
                 await receiver.send(b"body")
+        # Tried three times, waited for in one thread.
+        assert sum(thread.name == "detached-call" for thread in threading.enumerate()) == 1
+        await receiver.close()
+
+    agent = threading.Thread(target=asyncio.run, args=(give_up(),))
+    agent.start()
+    agent.join(20)
+    try:
+        assert not agent.is_alive()
+    finally:
+        is_over.set()
+        agent.join()
+
+
+async def test_a_name_is_found_as_the_system_finds_it() -> None:
+    def lookup(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        return socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+
+    asked: list[str] = []
+    async with receiving() as server:
+        url = server.url.replace("127.0.0.1", "metrics.example")
+        receiver = Receiver(RemoteWriteEndpoint(url=url), version="9.8.7", lookup=lookup)
+        assert await receiver.send(b"body") == Answer(204)
+        await receiver.close()
+    assert asked == ["metrics.example"]
 
 
 async def test_without_its_credentials_nothing_is_sent(tmp_path: Path) -> None:

@@ -125,10 +125,31 @@ async def test_ten_server_errors_in_a_row_cost_a_request_and_the_next_has_ten_of
 
 async def test_an_outage_is_told_once_and_its_end_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        await sent_empty(ScriptedTaker(AWAY, AWAY, AWAY, TAKEN), b"1", b"2")
+        await sent_empty(ScriptedTaker(AWAY, AWAY, AWAY, TAKEN), *[b"body"] * 10)
     assert caplog.messages == [
         "samples wait, a receiver does not take them receiver=http://receiver problem=Connection refused",
         "a receiver takes samples again receiver=http://receiver",
+    ]
+
+
+async def test_a_link_that_drops_every_other_request_is_one_problem(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        flapping: list[Answer | Exception] = [AWAY, TAKEN]
+        await sent_empty(ScriptedTaker(*flapping * 9, TAKEN), *[b"body"] * 10)
+    assert caplog.messages == [
+        "samples wait, a receiver does not take them receiver=http://receiver problem=Connection refused"
+    ]
+
+
+async def test_a_refusal_that_comes_back_after_it_was_over_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        await sent_empty(
+            ScriptedTaker(Answer(401), *[TAKEN] * 4, Answer(401), Answer(401), TAKEN), *[b"1234567890"] * 8
+        )
+    assert [message.split(" receiver=")[0] for message in caplog.messages] == [
+        "a receiver refuses samples, they are lost",
+        "a receiver takes samples again",
+        "a receiver refuses samples, they are lost",
     ]
 
 
