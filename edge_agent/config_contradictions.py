@@ -86,8 +86,10 @@ def _receiver(endpoint: RemoteWriteEndpoint, number: int, source_of: LabelOf) ->
         is_address = False
     if not is_address:
         key = f"telemetry.remote_write.endpoints[{number}]"
+        # A query may hold a token.
+        url = shown(endpoint.url.partition("?")[0])
         yield (
-            f"{source_of('telemetry.remote_write.endpoints')}: {key} has the url {shown(endpoint.url.partition('?')[0])}, "
+            f"{source_of('telemetry.remote_write.endpoints')}: {key} has the url {url}, "
             "whose host or port is none; give one such as https://metrics.example/api/v1/write"
         )
 
