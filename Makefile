@@ -17,7 +17,7 @@ PORT :=
 EXTRAS :=
 ## WHEELHOUSE=FOLDER  where `wheelhouse` puts its wheels             [dist/wheelhouse/this machine's architecture]
 WHEELHOUSE := dist/wheelhouse/$(shell uname -m)
-## ARGS=...           further arguments for edge-agent serve, or for pytest
+## ARGS=...           further arguments for edge-agent serve, for pytest, or for bench (--help)
 ARGS :=
 
 BIN := .venv/bin
@@ -26,7 +26,7 @@ INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 RULE_FILES := $(wildcard dashboards/rules/*.yml)
 
-.PHONY: help serve monitoring test check format dashboards wheelhouse wheel clean
+.PHONY: help serve monitoring test check bench format dashboards wheelhouse wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Print this list.
@@ -54,6 +54,10 @@ check: $(INSTALLED_DEV) ## Check format, lint, types, layers and rule files.
 	promtool check rules $(RULE_FILES)
 	promtool test rules $(wildcard dashboards/rules/tests/*.yml)
 	cd ansible && $(abspath $(BIN))/ansible-lint --offline
+
+bench: $(INSTALLED_DEV) ## Compare with llama-server, side by side, into docs/bench (builds it first, once: minutes).
+	$(BIN)/edge-agent models pull smollm2-135m-instruct
+	$(BIN)/python -m tests.bench $(ARGS)
 
 format: $(INSTALLED_DEV) ## Format the code, and mend what the linter can mend.
 	$(BIN)/ruff format

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from .workload import users_of
+
+
+def text_of(name: str, *, salt: str) -> list[list[str]]:
+    """What each user says, message by message."""
+    return [[m["content"] for q in user.questions for m in q.messages] for user in users_of(name, salt=salt)]
+
+
+def test_the_same_salt_asks_the_same_and_another_asks_something_else() -> None:
+    assert text_of("distinct8", salt="1") == text_of("distinct8", salt="1")
+    assert text_of("distinct8", salt="1") != text_of("distinct8", salt="2")
+
+
+def test_users_of_distinct_share_no_beginning_but_the_instruction() -> None:
+    texts = [user[0].removeprefix("Write a story with these words: ") for user in text_of("distinct8", salt="")]
+    assert len({text[:40] for text in texts}) == 8
+
+
+def test_users_of_shared_have_one_system_prompt_and_questions_of_their_own() -> None:
+    said = text_of("shared8", salt="")
+    assert len(said) == 8
+    assert len({system for system, _ in said}) == 1
+    assert len({question for _, question in said}) == 8
+
+
+def test_a_shared_prompt_is_new_in_each_round_so_that_none_begins_warm() -> None:
+    assert text_of("shared8", salt="1")[0][0] != text_of("shared8", salt="2")[0][0]
+
+
+def test_turns_is_one_conversation_that_goes_on() -> None:
+    (user,) = users_of("turns", salt="")
+    assert [question.follows for question in user.questions] == [False, True, True, True, True, True]
+
+
+def test_the_intruder_comes_when_three_are_being_answered() -> None:
+    assert [user.delay_seconds for user in users_of("intrude", salt="")] == [0.0, 0.0, 0.0, 0.6]
+
+
+@pytest.mark.parametrize("name", ["", "distinct", "distinct0", "turns3", "everything", "shared-8"])
+def test_a_name_that_is_no_workload_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="give distinctN, sharedN, turns, intrude or copy"):
+        users_of(name, salt="")
