@@ -66,10 +66,11 @@ format: $(INSTALLED_DEV) ## Format the code, and mend what the linter can mend.
 dashboards: $(INSTALLED_DEV) ## Rewrite dashboards/*.json from their source.
 	$(BIN)/python -m dashboards.source
 
+# pip's cache does not know with which CMAKE_ARGS a wheel was built.
 wheelhouse: $(INSTALLED) ## Build all wheels that a fleet of machines like this one needs, into WHEELHOUSE.
 	mkdir -p "$(WHEELHOUSE)"
 	rm -f "$(WHEELHOUSE)"/*.whl
-	$(BIN)/pip wheel --quiet $(if $(LLAMA_WHEEL),--find-links "$(LLAMA_WHEEL)") --wheel-dir "$(WHEELHOUSE)" ".$(if $(EXTRAS),[$(EXTRAS)])"
+	$(BIN)/pip wheel --quiet $(if $(CMAKE_ARGS),--no-cache-dir) $(if $(LLAMA_WHEEL),--find-links "$(LLAMA_WHEEL)") --wheel-dir "$(WHEELHOUSE)" ".$(if $(EXTRAS),[$(EXTRAS)])"
 	@echo "$$(ls "$(WHEELHOUSE)" | wc -l) wheels in $(WHEELHOUSE)"
 
 wheel: $(INSTALLED) ## Build dist/*.whl.

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_agent.device.identity import shown
+from edge_agent.device.label_text import shown
 from edge_agent.device.reading import Readings
 from edge_agent.device.sensor_files import SensorAbsentError, SensorError, SensorFiles
 

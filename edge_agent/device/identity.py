@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 
+from edge_agent.device.label_text import shown
 from edge_agent.device.reading import Readings
 from edge_agent.device.sensor_files import SensorError, SensorFiles
 
 UNKNOWN = "unknown"
-# 64: a label value that fits on a dashboard.
-MAX_CHARACTERS = 64
 # What mainboards say when nobody has filled the field in.
 PLACEHOLDERS = frozenset({"", "to be filled by o.e.m.", "default string", "system product name", "not specified"})
 
@@ -66,8 +65,3 @@ class IdentityCollector:
             if text.lower() not in PLACEHOLDERS:
                 return text
         return UNKNOWN
-
-
-def shown(text: str) -> str:
-    """Printable, on one line, of bounded length: it becomes a label value."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_CHARACTERS]

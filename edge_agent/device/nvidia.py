@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge_agent.device.identity import shown
+from edge_agent.device.label_text import shown
 from edge_agent.device.nvml import NAME, GoneError, NvidiaDriver, NvmlSession
 from edge_agent.device.reading import Readings
 from edge_agent.device.sensor_files import SensorAbsentError, SensorError, SensorFiles

@@ -139,10 +139,14 @@ class DeviceSampler:
             self._log.broken(collector.name)
         else:
             self._log.told(collector.name, readings)
+        # Beside what was found, not among it: a collector that found too much has these two all the same.
+        label = (("collector", collector.name),)
         is_success = not is_broken and not readings.errors
-        readings.add("collector_success", is_success, collector=collector.name)
-        readings.add("collector_duration_seconds", self._clock() - started_at, collector=collector.name)
-        return readings.found
+        return [
+            *readings.found,
+            Reading("collector_success", float(is_success), label),
+            Reading("collector_duration_seconds", self._clock() - started_at, label),
+        ]
 
 
 def next_due_at(due_at: float, *, interval_seconds: float, now: float) -> float:

@@ -15,7 +15,7 @@ def test_a_number_that_is_taken_is_passed_over() -> None:
 
 def test_names_are_printable_and_short() -> None:
     names = RepeatedNames()
-    assert names.unique("a\n\x1b[31mb\u202e") == "a[31mb"
+    assert names.unique("a\n\x1b[31mb\u202e") == "a [31mb"
     assert names.unique("x" * 100) == "x" * 64
     assert names.unique("x" * 200) == "x" * 64 + "_2"
 

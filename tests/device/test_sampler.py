@@ -155,6 +155,22 @@ def test_a_collector_of_which_nothing_can_be_had_costs_its_own_series_alone(tmp_
 
 
 @pytest.mark.usefixtures("no_thread_stays")
+def test_a_collector_that_finds_too_much_keeps_its_first_readings_and_costs_no_other(tmp_path: Path) -> None:
+    class Flood:
+        name = "flood"
+
+        def collect(self, readings: Readings) -> None:
+            for number in range(2000):
+                with readings.sensor():
+                    readings.add("cooling_state", 1.0, device=str(number))
+
+    files = write_tree(tmp_path, {"a": "7"})
+    snapshot = make_sampler([Flood(), FilesCollector(files, ["a"])], files).sample_once()
+    assert len(snapshot.values("cooling_state")) == 1000
+    assert snapshot.values("collector_success") == {("flood",): 0.0, ("files",): 1.0}
+    assert temperatures(snapshot) == {("a",): 7.0}
+
+
 def test_the_sampler_follows_what_changes(tmp_path: Path) -> None:
     files = write_tree(tmp_path, {"temp": "1"})
     sampler = make_sampler([FilesCollector(files, ["temp"])], files)
