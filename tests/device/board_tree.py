@@ -34,8 +34,15 @@ def write_tree(root: Path, files: Mapping[str, str]) -> SensorFiles:
     for path, content in files.items():
         place = root / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(f"{content}\n")
+        _write_whole(place, f"{content}\n")
     return SensorFiles(root)
+
+
+def _write_whole(place: Path, text: str) -> None:
+    """Whoever reads meanwhile reads the old or the new, as of sysfs; never a file that is empty yet."""
+    new = place.with_name(f".{place.name}.new")
+    new.write_text(text)
+    new.replace(place)
 
 
 def collect(collector: Collector) -> Readings:
@@ -67,8 +74,7 @@ def hanging_file(path: Path) -> Iterator[Callable[[], None]]:
             is_released.set()
             # Both ways: so it opens without a reader too. The file takes its place for the next reader.
             descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-            path.unlink()
-            path.write_text("1000\n")
+            _write_whole(path, "1000\n")
             os.close(descriptor)
 
     try:

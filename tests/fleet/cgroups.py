@@ -41,8 +41,9 @@ class Cgroups:
         return {
             int(line)
             for folder in self._folders
-            for members in folder.rglob("cgroup.procs")
-            for line in _lines(members)
+            # Not rglob, which fails on a group that goes while it looks; a dying host's go all the time.
+            for group, _, _ in os.walk(folder)
+            for line in _lines(Path(group) / "cgroup.procs")
         }
 
     def kill(self) -> None:
@@ -60,10 +61,9 @@ class Cgroups:
                 raise FleetError(f"processes {sorted(processes)} outlive a SIGKILL by {END_SECONDS} s")
             time.sleep(0.02)
         for folder in self._folders:
-            for below in sorted(folder.rglob("*/"), reverse=True):
-                below.rmdir()
-            with contextlib.suppress(FileNotFoundError):
-                folder.rmdir()
+            for group, _, _ in os.walk(folder, topdown=False):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(group).rmdir()
 
 
 def groups_named(prefix: str) -> set[str]:
