@@ -59,8 +59,24 @@ class ModelSection(Section, frozen=True):
         int, Meta(ge=256, le=1048576, description="Cells of the KV cache, in tokens, shared by all sequences.")
     ] = 4096
     kv_cache_type: Annotated[
-        Literal["f16", "q8_0"], Meta(description="Type of the KV cache; q8_0 halves its memory.")
-    ] = "f16"
+        Literal["auto", "f16", "q8_0"],
+        Meta(description="Type of the KV cache; q8_0 halves its memory; auto takes what was measured to be best."),
+    ] = "auto"
+    flash_attention: Annotated[
+        bool | None, Meta(description="Fused attention; null takes what was measured to be best. q8_0 needs it.")
+    ] = None
+    micro_batch_tokens: Annotated[
+        int,
+        Meta(ge=0, le=8192, description="Rows computed at a time; fewer need less memory. 0 takes what fits and pays."),
+    ] = 0
+    repack: Annotated[
+        bool | None,
+        Meta(description="Rearrange the weights for this CPU: a private copy of them. null: where it fits and pays."),
+    ] = None
+    swa_full: Annotated[
+        bool | None,
+        Meta(description="Keep all cells of sliding-window layers, so that prefixes can be shared. null: if they fit."),
+    ] = None
     threads: Annotated[
         int, Meta(ge=0, le=512, description="Threads that decode; 0 takes the machine's physical cores.")
     ] = 0
@@ -68,6 +84,13 @@ class ModelSection(Section, frozen=True):
     gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU; -1 all of them, 0 none.")] = -1
     mmap: Annotated[bool, Meta(description="Map the file instead of reading it whole.")] = True
     mlock: Annotated[bool, Meta(description="Keep the weights from being paged out (needs RLIMIT_MEMLOCK).")] = False
+    tune: Annotated[
+        Literal["auto", "never"],
+        Meta(description="Measure once, in the first idle minute, which settings are fastest here."),
+    ] = "auto"
+    tune_prefer: Annotated[
+        Literal["balanced", "prefill", "decode"], Meta(description="Which speed the measured settings are to favour.")
+    ] = "balanced"
 
 
 class SchedulerSection(Section, frozen=True):
@@ -91,6 +114,14 @@ class SchedulerSection(Section, frozen=True):
         int,
         Meta(ge=0, le=64 * 1024**3, description="Memory for finished conversations kept outside the KV cache."),
     ] = 64 * 1024 * 1024
+    # 512 MiB: twenty system prompts of 700 tokens for a small model, five for a 4B one; little beside a model file.
+    max_disk_prefix_bytes: Annotated[
+        int,
+        Meta(ge=0, le=1024**4, description="Disk for long prefixes that come back, kept over restarts; 0 keeps none."),
+    ] = 512 * 1024 * 1024
+    max_draft_tokens: Annotated[
+        int, Meta(ge=0, le=64, description="Most tokens guessed ahead from the text so far; 0 guesses none.")
+    ] = 16
 
 
 class ModelsSection(Section, frozen=True):

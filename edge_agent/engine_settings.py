@@ -24,12 +24,20 @@ def engine_settings(config: Config, model_file: ModelFile) -> EngineSettings:
         max_step_seconds=scheduler.max_step_seconds,
         target_inter_token_seconds=scheduler.target_inter_token_ms / 1000,
         max_saved_prefix_bytes=scheduler.max_saved_prefix_bytes,
-        kv_cache_type=model.kv_cache_type,
+        max_draft_tokens=scheduler.max_draft_tokens,
+        kv_cache_type="f16" if model.kv_cache_type == "auto" else model.kv_cache_type,
+        flash_attention=model.flash_attention is not False,
+        micro_batch_tokens=model.micro_batch_tokens or scheduler.max_batch_tokens,
+        repack=model.repack is not False,
+        swa_full=model.swa_full is not False,
         num_threads=num_threads,
         num_threads_batch=model.threads_batch or num_threads,
         num_gpu_layers=model.gpu_layers,
         mmap=model.mmap,
         mlock=model.mlock,
+        model_digest="",
+        prefix_folder="",
+        max_disk_prefix_bytes=scheduler.max_disk_prefix_bytes,
     )
 
 

@@ -1,22 +1,15 @@
-"""What agent and engine say to each other: frozen structs, sent as length-prefixed msgpack frames.
+"""What agent and engine say to each other: frozen structs, sent as the frames of `frames`.
 
 Two socket pairs connect the processes, so that every direction has one writer and needs no lock:
 `commands` carries the agent's frames to the engine's intake and the intake's answers back; `reports` carries what the
 step loop says, one way. Times are seconds of CLOCK_MONOTONIC, which all processes of one machine share.
-A frame is a 4-byte little-endian length and that many bytes of msgpack, whose `type` field names the struct.
 """
 
 from __future__ import annotations
 
 import enum
-import struct
-from collections.abc import Iterator
 
 import msgspec
-
-FRAME_HEADER = struct.Struct("<I")
-# 64 MiB: far above any prompt that the HTTP body limit lets through; a larger length means a broken peer.
-MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 class FinishReason(enum.Enum):
@@ -61,12 +54,25 @@ class EngineSettings(msgspec.Struct, frozen=True):
     max_step_seconds: float
     target_inter_token_seconds: float
     max_saved_prefix_bytes: int
+    # Most tokens drafted for one sequence in a step; 0 drafts nothing.
+    max_draft_tokens: int
     kv_cache_type: str
+    flash_attention: bool
+    # Rows that llama.cpp computes at a time; its compute buffers are made for so many.
+    micro_batch_tokens: int
+    # Rearrange the weights at load for the CPU's kernels: a private copy instead of the mapped file.
+    repack: bool
+    # Keep all cells of sliding-window layers, so that any prefix can be reused.
+    swa_full: bool
     num_threads: int
     num_threads_batch: int
     num_gpu_layers: int
     mmap: bool
     mlock: bool
+    # SHA-256 of the model file: prefixes on disk belong to it. Empty when it is not known; then none are kept.
+    model_digest: str
+    prefix_folder: str
+    max_disk_prefix_bytes: int
 
 
 class Load(Message, frozen=True, tag="load"):
@@ -362,36 +368,3 @@ class Idle(Message, frozen=True, tag="idle"):
 
 
 LoopMessage = LoadProgress | Ready | LoadFailed | Report | Finished | Idle
-
-
-class FrameDecoder:
-    """Cuts a byte stream into frames. Owned by one reader.
-
-    Raises ValueError for a length above MAX_FRAME_BYTES: the peer is broken and the connection of no more use.
-    """
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the payload of every frame that `data` completes."""
-        self._buffer += data
-        while len(self._buffer) >= FRAME_HEADER.size:
-            (length,) = FRAME_HEADER.unpack_from(self._buffer)
-            if length > MAX_FRAME_BYTES:
-                raise ValueError(f"frame of {length} bytes announced, at most {MAX_FRAME_BYTES} allowed")
-            end = FRAME_HEADER.size + length
-            if len(self._buffer) < end:
-                return
-            payload = bytes(self._buffer[FRAME_HEADER.size : end])
-            del self._buffer[:end]
-            yield payload
-
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def encode_frame(message: Message) -> bytes:
-    """The message as one frame, header included."""
-    payload = _encoder.encode(message)
-    return FRAME_HEADER.pack(len(payload)) + payload

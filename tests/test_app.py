@@ -266,12 +266,20 @@ def test_engine_settings_are_the_configuration_in_the_engines_units() -> None:
         max_step_seconds=5.0,
         target_inter_token_seconds=0.125,
         max_saved_prefix_bytes=64 * 1024 * 1024,
+        max_draft_tokens=16,
         kv_cache_type="q8_0",
+        flash_attention=True,
+        micro_batch_tokens=512,
+        repack=True,
+        swa_full=True,
         num_threads=3,
         num_threads_batch=3,
         num_gpu_layers=0,
         mmap=True,
         mlock=True,
+        model_digest="",
+        prefix_folder="",
+        max_disk_prefix_bytes=512 * 1024 * 1024,
     )
 
 

@@ -110,7 +110,7 @@ BARE_WORD = "in quotes: YAML reads a bare on, off, yes or no as true or false"
         ("scheduler: {max_step_seconds: .inf}", "scheduler.max_step_seconds is inf; give a number from 0.1 to 60"),
         ("server: {keepalive_seconds: 0}", "server.keepalive_seconds is 0; give a number above 0 up to 600"),
         ("model: {mmap: 1}", "model.mmap is 1; give true or false"),
-        ("model: {kv_cache_type: q4}", "model.kv_cache_type is 'q4'; give f16 or q8_0"),
+        ("model: {kv_cache_type: q4}", "model.kv_cache_type is 'q4'; give auto, f16 or q8_0"),
         ("log: {level: off}", f"log.level is false; give debug, error, info or warning, {BARE_WORD}"),
         ("model: {name: no}", f"model.name is false; give text, not empty, {BARE_WORD}"),
         ("model: {name: ''}", "model.name is ''; give text, not empty"),

@@ -170,7 +170,7 @@ def _needed_bytes(stored: StoredModel, config: Config) -> int | None:
         shape,
         file_size_bytes=size_bytes,
         context_length=config.model.context_length,
-        kv_cache_type=config.model.kv_cache_type,
+        kv_cache_type="f16" if config.model.kv_cache_type == "auto" else config.model.kv_cache_type,
     ).total_bytes
 
 

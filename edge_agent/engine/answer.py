@@ -6,7 +6,8 @@ Owned by the step loop; knows when an answer is over, not how it got its logits.
 from __future__ import annotations
 
 from edge_agent.engine.answer_text import AnswerText
-from edge_agent.engine.llama import LlamaModel, Logits
+from edge_agent.engine.llama import Logits
+from edge_agent.engine.llama_model import LlamaModel
 from edge_agent.engine.sampling import TokenSampler, log_probabilities
 from edge_agent.engine.sequence import Sequence
 from edge_agent.protocol import Finished, FinishReason, PromptTokens, SequenceReport, Submit, TokenLogprobs

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from edge_agent.protocol import Command, FrameDecoder, Message, encode_frame
+from edge_agent.frames import FrameDecoder, encode_frame
+from edge_agent.protocol import Command, Message
 
 READ_BYTES = 256 * 1024
 

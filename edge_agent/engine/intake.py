@@ -13,7 +13,7 @@ from typing import assert_never
 from edge_agent.engine.channel import Outlet
 from edge_agent.engine.chat_template import ChatTemplate, TemplateRefusedError
 from edge_agent.engine.inbox import CancelSequence, InboxItem, NewSequence, StopLoop
-from edge_agent.engine.llama import LlamaModel, SpecialKind
+from edge_agent.engine.llama_model import LlamaModel, SpecialKind
 from edge_agent.engine.sequence import Sequence
 from edge_agent.engine.text_limits import MAX_DETOKENIZED_BYTES, MAX_TOKENS, TextLimits
 from edge_agent.protocol import (

@@ -18,7 +18,9 @@ from edge_agent.engine.chat_template import CHATML, ChatTemplate, TemplateRefuse
 from edge_agent.engine.inbox import InboxItem, NewSequence
 from edge_agent.engine.intake import Intake
 from edge_agent.engine.kv_ledger import KvLedger
-from edge_agent.engine.llama import LlamaContext, LlamaError, LlamaModel, use_default_log
+from edge_agent.engine.llama import LlamaError, use_default_log
+from edge_agent.engine.llama_context import LlamaContext
+from edge_agent.engine.llama_model import LlamaModel
 from edge_agent.engine.native_samplers import Candidates
 from edge_agent.engine.process_usage import UsageMeter
 from edge_agent.engine.sampling import make_sampler
@@ -75,6 +77,7 @@ def _load(settings: EngineSettings, reports: Outlet) -> tuple[LlamaModel, LlamaC
         num_gpu_layers=settings.num_gpu_layers,
         mmap=settings.mmap,
         mlock=settings.mlock,
+        repack=settings.repack,
         on_progress=_ProgressReporter(reports),
     )
     context = LlamaContext(
@@ -84,6 +87,9 @@ def _load(settings: EngineSettings, reports: Outlet) -> tuple[LlamaModel, LlamaC
         max_batch_tokens=settings.max_batch_tokens,
         max_outputs=settings.max_sequences,
         kv_cache_type=settings.kv_cache_type,
+        flash_attention=settings.flash_attention,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        swa_full=settings.swa_full,
         num_threads=settings.num_threads,
         num_threads_batch=settings.num_threads_batch,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.engine.llama import LlamaModel, Logits
+from edge_agent.engine.llama import Logits
+from edge_agent.engine.llama_model import LlamaModel
 from edge_agent.engine.native_samplers import Candidates, SamplerChain
 from edge_agent.protocol import SamplingSettings, TokenLogprob, TokenLogprobs
 

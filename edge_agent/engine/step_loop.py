@@ -16,7 +16,8 @@ from edge_agent.engine.answer import Answer
 from edge_agent.engine.channel import Outlet
 from edge_agent.engine.inbox import CancelSequence, InboxItem, NewSequence, StopLoop
 from edge_agent.engine.kv_ledger import Forget, Load, Operation, Save, Trim
-from edge_agent.engine.llama import DecodeResult, LlamaContext, LlamaError
+from edge_agent.engine.llama import LlamaError
+from edge_agent.engine.llama_context import DecodeResult, LlamaContext
 from edge_agent.engine.process_usage import UsageMeter
 from edge_agent.engine.scheduler import Scheduler, Span, StepPlan
 from edge_agent.engine.step_costs import StepCosts

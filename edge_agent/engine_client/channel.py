@@ -11,7 +11,8 @@ from typing import Generic, TypeVar, cast
 
 import msgspec
 
-from edge_agent.protocol import FrameDecoder, Message
+from edge_agent.frames import FrameDecoder
+from edge_agent.protocol import Message
 
 MessageT = TypeVar("MessageT", bound=Message)
 

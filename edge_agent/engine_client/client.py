@@ -34,9 +34,8 @@ from edge_agent.errors import (
     QueueFullError,
     RequestError,
 )
+from edge_agent.frames import FRAME_HEADER, MAX_FRAME_BYTES, encode_frame
 from edge_agent.protocol import (
-    FRAME_HEADER,
-    MAX_FRAME_BYTES,
     Accepted,
     Cancel,
     Detokenize,
@@ -49,7 +48,6 @@ from edge_agent.protocol import (
     Submit,
     Tokenize,
     Tokenized,
-    encode_frame,
 )
 
 # Tokenize and detokenize commands that may wait beside the requests: their texts are held while the intake is busy.

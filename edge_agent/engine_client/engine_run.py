@@ -21,6 +21,7 @@ from edge_agent.engine_client.stall_timer import StallTimer
 from edge_agent.engine_client.stall_watch import StallWatch
 from edge_agent.engine_client.stderr_tail import printable
 from edge_agent.engine_client.watch_limits import WatchLimits
+from edge_agent.frames import encode_frame
 from edge_agent.protocol import (
     Answer,
     EngineSettings,
@@ -32,7 +33,6 @@ from edge_agent.protocol import (
     Refused,
     Report,
     Stop,
-    encode_frame,
 )
 
 # What the engine says of its failure may come out of a hostile file; a page of it is enough.

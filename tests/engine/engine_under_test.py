@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from edge_agent.frames import FrameDecoder, encode_frame
 from edge_agent.protocol import (
     Accepted,
     Answer,
@@ -23,7 +24,6 @@ from edge_agent.protocol import (
     Command,
     EngineSettings,
     Finished,
-    FrameDecoder,
     Idle,
     Load,
     LoopMessage,
@@ -36,7 +36,6 @@ from edge_agent.protocol import (
     Stop,
     Submit,
     TokenPrompt,
-    encode_frame,
 )
 
 T = TypeVar("T")
@@ -53,12 +52,20 @@ def settings_for(path: Path, **changes: Any) -> EngineSettings:
         max_step_seconds=5.0,
         target_inter_token_seconds=0.25,
         max_saved_prefix_bytes=16 * 1024 * 1024,
+        max_draft_tokens=16,
         kv_cache_type="q8_0",
+        flash_attention=True,
+        micro_batch_tokens=256,
+        repack=True,
+        swa_full=True,
         num_threads=2,
         num_threads_batch=2,
         num_gpu_layers=0,
         mmap=True,
         mlock=False,
+        model_digest="",
+        prefix_folder="",
+        max_disk_prefix_bytes=0,
     )
     return msgspec.structs.replace(settings, **changes)
 

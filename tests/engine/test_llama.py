@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.engine.llama import DecodeResult, LlamaContext, LlamaError, LlamaModel
+from edge_agent.engine.llama import LlamaError
+from edge_agent.engine.llama_context import DecodeResult, LlamaContext
+from edge_agent.engine.llama_model import LlamaModel
 
 
 @pytest.fixture(scope="module")
 def model(smollm2_path: Path) -> Iterator[LlamaModel]:
-    model = LlamaModel(str(smollm2_path), num_gpu_layers=0, mmap=True, mlock=False, on_progress=lambda _: None)
+    model = LlamaModel(
+        str(smollm2_path), num_gpu_layers=0, mmap=True, mlock=False, repack=True, on_progress=lambda _: None
+    )
     yield model
     model.close()
 
@@ -23,6 +27,9 @@ def make_context(model: LlamaModel, *, num_sequence_ids: int = 4) -> LlamaContex
         max_batch_tokens=32,
         max_outputs=2,
         kv_cache_type="q8_0",
+        flash_attention=True,
+        micro_batch_tokens=512,
+        swa_full=True,
         num_threads=1,
         num_threads_batch=1,
     )
@@ -108,7 +115,14 @@ def test_a_long_piece_is_read_whole(model: LlamaModel) -> None:
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LlamaError, match="could not load"):
-        LlamaModel(str(tmp_path / "none.gguf"), num_gpu_layers=0, mmap=True, mlock=False, on_progress=lambda _: None)
+        LlamaModel(
+            str(tmp_path / "none.gguf"),
+            num_gpu_layers=0,
+            mmap=True,
+            mlock=False,
+            repack=True,
+            on_progress=lambda _: None,
+        )
 
 
 def test_cells_that_were_saved_and_loaded_give_the_same_logits(context: LlamaContext) -> None:

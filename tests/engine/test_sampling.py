@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.engine.llama import LlamaModel, Logits
+from edge_agent.engine.llama import Logits
+from edge_agent.engine.llama_model import LlamaModel
 from edge_agent.engine.native_samplers import Candidates
 from edge_agent.engine.sampling import TokenSampler, log_probabilities, make_sampler
 from edge_agent.protocol import SamplingSettings
@@ -15,7 +16,9 @@ from edge_agent.protocol import SamplingSettings
 
 @pytest.fixture(scope="module")
 def model(smollm2_path: Path) -> Iterator[LlamaModel]:
-    model = LlamaModel(str(smollm2_path), num_gpu_layers=0, mmap=True, mlock=False, on_progress=lambda _: None)
+    model = LlamaModel(
+        str(smollm2_path), num_gpu_layers=0, mmap=True, mlock=False, repack=True, on_progress=lambda _: None
+    )
     yield model
     model.close()
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from edge_agent.frames import FrameDecoder, encode_frame
 from edge_agent.protocol import (
     Accepted,
     Answer,
@@ -34,7 +35,6 @@ from edge_agent.protocol import (
     EngineUsage,
     Finished,
     FinishReason,
-    FrameDecoder,
     Idle,
     KvCells,
     Load,
@@ -51,7 +51,6 @@ from edge_agent.protocol import (
     Submit,
     Tokenize,
     Tokenized,
-    encode_frame,
 )
 
 MODEL = ModelFacts(
@@ -185,12 +184,20 @@ def make_settings(**changes: Any) -> EngineSettings:
         max_step_seconds=0.01,
         target_inter_token_seconds=0.25,
         max_saved_prefix_bytes=0,
+        max_draft_tokens=16,
         kv_cache_type="f16",
+        flash_attention=True,
+        micro_batch_tokens=256,
+        repack=True,
+        swa_full=True,
         num_threads=1,
         num_threads_batch=1,
         num_gpu_layers=0,
         mmap=True,
         mlock=False,
+        model_digest="",
+        prefix_folder="",
+        max_disk_prefix_bytes=0,
     )
     return msgspec.structs.replace(settings, **changes)
 

@@ -17,9 +17,8 @@ from edge_agent.engine_client.generation import Generation
 from edge_agent.engine_client.listener import EndCause, EngineState
 from edge_agent.engine_client.watch_limits import WatchLimits
 from edge_agent.errors import EngineLostError, EngineUnavailableError, ModelFileError
+from edge_agent.frames import FRAME_HEADER, MAX_FRAME_BYTES, encode_frame
 from edge_agent.protocol import (
-    FRAME_HEADER,
-    MAX_FRAME_BYTES,
     Accepted,
     Detokenized,
     LoadFailed,
@@ -28,7 +27,6 @@ from edge_agent.protocol import (
     Refused,
     Report,
     SequenceReport,
-    encode_frame,
 )
 from tests.engine_client.conftest import Bench, StartClient, child_pids, make_request
 from tests.engine_client.recording_listener import RecordingListener
