@@ -5,13 +5,16 @@
     ├── ModelError
     │   ├── ModelNotFoundError       no such name in the catalog, or its file is not here yet
     │   ├── ModelFileError           not a GGUF that may be loaded: truncated, corrupt, hostile, wrong digest
+    │   │   └── ModelTooLargeError   it needs more memory than this machine, or its cgroup, has left
     │   ├── DownloadError            no source gave the whole file
     │   └── DiskSpaceError           the file would not fit
     ├── EngineError
     │   ├── EngineUnavailableError   no engine takes requests now; carries retry_after_seconds
-    │   └── EngineLostError          the engine ended while it was answering
+    │   ├── EngineLostError          the engine ended while it was answering
+    │   └── PrefixStorageError       a prefix could not be written to the disk
     └── RequestError                 the client's request cannot be served as it is
         ├── InvalidRequestError      carries the parameter at fault
+        ├── PrefixNotFoundError      no prefix on disk has this id
         ├── ContextLengthError       prompt and context length, in tokens
         └── QueueFullError           carries retry_after_seconds
 
@@ -39,6 +42,10 @@ class ModelFileError(ModelError):
     """The file is not one that llama.cpp may be given."""
 
 
+class ModelTooLargeError(ModelFileError):
+    """The model does not fit into the memory that is left, however frugal its settings."""
+
+
 class DownloadError(ModelError):
     """No source delivered the whole, right file."""
 
@@ -63,6 +70,10 @@ class EngineLostError(EngineError):
     """The engine ended, or gave up, while this request was being answered."""
 
 
+class PrefixStorageError(EngineError):
+    """The disk, or what is allowed of it, has no room for a prefix, or cannot be written."""
+
+
 class RequestError(EdgeAgentError):
     """The request itself cannot be served."""
 
@@ -73,6 +84,10 @@ class InvalidRequestError(RequestError):
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class PrefixNotFoundError(RequestError):
+    """No prefix on disk has this id."""
 
 
 class ContextLengthError(RequestError):

@@ -11,6 +11,8 @@ import enum
 
 import msgspec
 
+from edge_agent.disk_prefix import DiskPrefix
+
 
 class FinishReason(enum.Enum):
     """Why a sequence ended: OpenAI's words, and two of ours."""
@@ -35,6 +37,7 @@ class RefusalKind(enum.Enum):
 
     CONTEXT_LENGTH = "context_length"
     INVALID = "invalid"
+    STORAGE = "storage"
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type"):
@@ -45,7 +48,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class EngineSettings(msgspec.Struct, frozen=True):
-    """All that the engine is told before it loads: sizes in tokens, times in seconds."""
+    """All that the engine is told before it loads, as `config` describes it: sizes in tokens, times in seconds."""
 
     model_path: str
     context_length: int
@@ -54,15 +57,11 @@ class EngineSettings(msgspec.Struct, frozen=True):
     max_step_seconds: float
     target_inter_token_seconds: float
     max_saved_prefix_bytes: int
-    # Most tokens drafted for one sequence in a step; 0 drafts nothing.
     max_draft_tokens: int
     kv_cache_type: str
     flash_attention: bool
-    # Rows that llama.cpp computes at a time; its compute buffers are made for so many.
     micro_batch_tokens: int
-    # Rearrange the weights at load for the CPU's kernels: a private copy instead of the mapped file.
     repack: bool
-    # Keep all cells of sliding-window layers, so that any prefix can be reused.
     swa_full: bool
     num_threads: int
     num_threads_batch: int
@@ -164,11 +163,33 @@ class Detokenize(Message, frozen=True, tag="detokenize"):
     tokens: list[int]
 
 
+class PinPrefix(Message, frozen=True, tag="pin_prefix"):
+    """Answered like `Submit`; then the step loop says `Prefixes` once the prefix is on the disk, or `Refused`."""
+
+    id: int
+    prompt: Prompt
+    arrived: float
+    name: str | None = None
+
+
+class ListPrefixes(Message, frozen=True, tag="list_prefixes"):
+    """Answered by the step loop with `Prefixes`."""
+
+    id: int
+
+
+class DropPrefix(Message, frozen=True, tag="drop_prefix"):
+    """Answered by the step loop with `Prefixes`: the one that was dropped, or none."""
+
+    id: int
+    prefix_id: str
+
+
 class Stop(Message, frozen=True, tag="stop"):
     """End now."""
 
 
-Command = Load | Submit | Cancel | Tokenize | Detokenize | Stop
+Command = Load | Submit | Cancel | Tokenize | Detokenize | PinPrefix | ListPrefixes | DropPrefix | Stop
 
 # --- the intake's answers ----------------------------------------------------------------------------------------
 
@@ -367,4 +388,12 @@ class Idle(Message, frozen=True, tag="idle"):
     usage: EngineUsage
 
 
-LoopMessage = LoadProgress | Ready | LoadFailed | Report | Finished | Idle
+class Prefixes(Message, frozen=True, tag="prefixes"):
+    """Prefixes on disk that somebody asked for; `is_new` where one was computed and written for it."""
+
+    id: int
+    prefixes: list[DiskPrefix]
+    is_new: bool = False
+
+
+LoopMessage = LoadProgress | Ready | LoadFailed | Report | Finished | Idle | Prefixes | Refused

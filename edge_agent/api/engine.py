@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from edge_agent.disk_prefix import DiskPrefix
+from edge_agent.engine_client.client import PinnedPrefix
 from edge_agent.engine_client.listener import EngineState
 from edge_agent.engine_client.request import GenerationRequest
-from edge_agent.protocol import Finished, ModelFacts, SequenceReport, Tokenized
+from edge_agent.protocol import Finished, ModelFacts, Prompt, SequenceReport, Tokenized
 
 
 class Generation(Protocol):
@@ -56,3 +58,11 @@ class Engine(Protocol):
     async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokenized: ...
 
     async def detokenize(self, tokens: list[int]) -> str: ...
+
+    async def pin_prefix(self, prompt: Prompt, *, name: str | None, arrived: float) -> PinnedPrefix:
+        """Compute a prefix and keep it on disk. Raises RequestError or EngineError."""
+
+    async def list_prefixes(self) -> list[DiskPrefix]: ...
+
+    async def drop_prefix(self, prefix_id: str) -> None:
+        """Raises PrefixNotFoundError, EngineError."""

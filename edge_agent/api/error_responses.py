@@ -17,6 +17,8 @@ from edge_agent.errors import (
     EngineUnavailableError,
     InvalidRequestError,
     ModelNotFoundError,
+    PrefixNotFoundError,
+    PrefixStorageError,
     QueueFullError,
 )
 
@@ -76,9 +78,11 @@ _TABLE = (
     _Row(InvalidRequestError, 400, _INVALID, None),
     _Row(ContextLengthError, 400, _INVALID, "context_length_exceeded"),
     _Row(ModelNotFoundError, 404, _INVALID, "model_not_found"),
+    _Row(PrefixNotFoundError, 404, _INVALID, "prefix_not_found"),
     _Row(QueueFullError, 429, "rate_limit_error", "queue_full"),
     _Row(EngineUnavailableError, 503, "unavailable_error", "engine_unavailable"),
     _Row(EngineLostError, 503, "unavailable_error", "engine_lost"),
+    _Row(PrefixStorageError, 507, _SERVER, "insufficient_storage"),
     _Row(EngineError, 500, _SERVER, "engine_error"),
 )
 _UNEXPECTED = _Row(Exception, 500, _SERVER, "internal_error")

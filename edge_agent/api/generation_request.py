@@ -30,7 +30,7 @@ def chat_request(body: ChatBody, *, arrived: float, limits: ServerSection) -> Ge
     """The chat body as a request to the engine. Raises InvalidRequestError."""
     check_chat(body, limits)
     return GenerationRequest(
-        prompt=ChatPrompt(messages=[_message(message) for message in body.messages]),
+        prompt=chat_prompt(body.messages),
         arrived=arrived,
         sampling=_sampling(body),
         max_tokens=_max_tokens(
@@ -55,6 +55,11 @@ def completion_request(body: CompletionBody, *, arrived: float, limits: ServerSe
         ignore_eos=bool(body.ignore_eos),
         num_logprobs=body.logprobs,
     )
+
+
+def chat_prompt(messages: list[MessageBody]) -> ChatPrompt:
+    """Checked messages as the engine renders them."""
+    return ChatPrompt(messages=[_message(message) for message in messages])
 
 
 def _message(message: MessageBody) -> ChatMessage:

@@ -30,7 +30,7 @@ def check_chat(body: ChatBody, limits: ServerSection) -> None:
         raise _not_served("modalities", 'leave it out or send ["text"]')
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequestError("'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
-    _check_messages(body.messages, limits)
+    check_messages(body.messages, limits)
 
 
 def check_completion(body: CompletionBody, limits: ServerSection) -> None:
@@ -83,7 +83,8 @@ def _check_tools(body: ChatBody) -> None:
     raise _not_served("tools", "leave it out or send tool_choice 'none'")
 
 
-def _check_messages(messages: list[MessageBody], limits: ServerSection) -> None:
+def check_messages(messages: list[MessageBody], limits: ServerSection) -> None:
+    """Raise InvalidRequestError for a conversation that cannot be rendered, or is too long for `limits`."""
     if not messages:
         raise InvalidRequestError("'messages' is empty. Send at least one message.", param="messages")
     if len(messages) > limits.max_messages:

@@ -104,6 +104,15 @@ class TokenizeBody(Struct, frozen=True, kw_only=True):
     with_pieces: bool | None = None
 
 
+class PrefixBody(Struct, frozen=True, kw_only=True):
+    """POST /prefixes: messages or a prompt, one of the two, and what to call it."""
+
+    messages: list[MessageBody] | None = None
+    prompt: str | None = None
+    # 128: as long as an instance's name; it is kept in the prefix's file.
+    name: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+
+
 class DetokenizeBody(Struct, frozen=True, kw_only=True):
     """POST /detokenize."""
 

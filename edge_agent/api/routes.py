@@ -11,6 +11,7 @@ from edge_agent.api.health import HealthEndpoints
 from edge_agent.api.metrics import MetricsEndpoint
 from edge_agent.api.middleware import error_fence, request_counter
 from edge_agent.api.models import ModelEndpoints
+from edge_agent.api.prefixes import PrefixEndpoints
 from edge_agent.api.status import StatusContext, StatusEndpoint
 from edge_agent.api.tokens import TokenEndpoints
 from edge_agent.telemetry.exposition import Exposition
@@ -33,6 +34,7 @@ def build_api(parts: ApiParts) -> web.Application:
     health = HealthEndpoints(engine, generation.drain)
     models = ModelEndpoints(engine, alias=generation.model_alias, created=int(generation.wall_clock()))
     tokens = TokenEndpoints(engine)
+    prefixes = PrefixEndpoints(engine, drain=generation.drain, limits=generation.limits, clock=generation.clock)
     application = _application(parts, max_body_bytes=generation.limits.max_body_bytes)
     application.add_routes(
         [
@@ -42,6 +44,9 @@ def build_api(parts: ApiParts) -> web.Application:
             web.get("/v1/models/{id:.+}", models.show),
             web.post("/tokenize", tokens.tokenize),
             web.post("/detokenize", tokens.detokenize),
+            web.post("/prefixes", prefixes.pin),
+            web.get("/prefixes", prefixes.list),
+            web.delete("/prefixes/{id}", prefixes.drop),
             web.get("/health", health.alive),
             web.get("/v1/health", health.alive),
             web.get("/ready", health.ready),

@@ -37,7 +37,7 @@ class BatchArrays:
     def clear(self) -> None:
         self.num_rows = self.num_outputs = 0
 
-    def add(self, seq_id: int, start: int, tokens: Sequence[int], *, wants_logits: bool) -> int:
+    def add(self, seq_id: int, start: int, tokens: Sequence[int], *, num_outputs: int) -> int:
         first, end = self.num_rows, self.num_rows + len(tokens)
         if end > self._capacity:
             raise LlamaError(f"{end} rows in a batch of {self._capacity}")
@@ -45,8 +45,8 @@ class BatchArrays:
         self._positions[first:end] = range(start, start + len(tokens))
         self._seq_ids[first:end] = seq_id
         self._outputs[first:end] = 0
-        self._outputs[end - 1] = wants_logits
+        self._outputs[end - num_outputs : end] = 1
         self.num_rows = end
-        self.num_outputs += wants_logits
+        self.num_outputs += num_outputs
         self.struct.n_tokens = end
         return end - 1

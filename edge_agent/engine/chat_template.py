@@ -7,6 +7,7 @@ template is, is given and makes. What escapes them all costs the engine process,
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import sys
 import time
@@ -31,6 +32,8 @@ RENDER_SECONDS = 5.0
 MAX_PRODUCT = 2**31
 # Characters or items that a template may make by repeating something: indentation, rules, not bombs.
 MAX_REPEATED = 65536
+# Two messages that differ from their first character on.
+_TWO_WAYS_ON = ("A", "B")
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
@@ -86,14 +89,37 @@ class ChatTemplate:
         except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
             raise TemplateRefusedError(f"the chat template is not valid: {error}") from error
 
-    def render(self, messages: list[ChatMessage]) -> str:
-        """The conversation as the model's prompt, ready for the assistant's turn."""
+    def opening(self, messages: list[ChatMessage]) -> str:
+        """What all conversations that go on from these messages begin with, as text.
+
+        Found by going on in two ways, not by rendering the messages alone: some templates fold a system message into
+        the first question, and make nothing of it without one.
+        """
+        next_role = "assistant" if messages and messages[-1].role == "user" else "user"
+        one, other = (
+            self.render([*messages, ChatMessage(next_role, content)], add_generation_prompt=False)
+            for content in _TWO_WAYS_ON
+        )
+        text = _common_beginning(one, other)
+        if text in {"", self._special["bos_token"]}:
+            raise TemplateRefusedError(
+                "the model's chat template begins no two conversations alike after these messages: "
+                "send the text that they have in common as 'prompt'"
+            )
+        return text
+
+    def render(self, messages: list[ChatMessage], *, add_generation_prompt: bool = True) -> str:
+        """The conversation as the model's prompt, ready for the assistant's turn unless told otherwise."""
         plain = [_as_dict(message) for message in messages]
         try:
             with _deadline(self._clock, RENDER_SECONDS):
                 return self._collect(
                     self._template.generate(
-                        messages=plain, add_generation_prompt=True, tools=None, documents=None, **self._special
+                        messages=plain,
+                        add_generation_prompt=add_generation_prompt,
+                        tools=None,
+                        documents=None,
+                        **self._special,
                     )
                 )
         except TemplateRefusedError:
@@ -111,6 +137,11 @@ class ChatTemplate:
                 raise TemplateRefusedError("the model's chat template makes too long a prompt of the messages")
             parts.append(chunk)
         return "".join(parts)
+
+
+def _common_beginning(one: str, other: str) -> str:
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return one[: sum(1 for _ in pairs)]
 
 
 @contextmanager

@@ -12,18 +12,22 @@ from typing import assert_never
 
 from edge_agent.engine.channel import Outlet
 from edge_agent.engine.chat_template import ChatTemplate, TemplateRefusedError
-from edge_agent.engine.inbox import CancelSequence, InboxItem, NewSequence, StopLoop
+from edge_agent.engine.inbox import CancelSequence, InboxItem, NewPin, NewSequence, StopLoop
 from edge_agent.engine.llama_model import LlamaModel, SpecialKind
 from edge_agent.engine.sequence import Sequence
 from edge_agent.engine.text_limits import MAX_DETOKENIZED_BYTES, MAX_TOKENS, TextLimits
 from edge_agent.protocol import (
     Accepted,
     Cancel,
+    ChatMessage,
     ChatPrompt,
     Command,
     Detokenize,
     Detokenized,
+    DropPrefix,
+    ListPrefixes,
     Load,
+    PinPrefix,
     Prompt,
     RefusalKind,
     Refused,
@@ -34,6 +38,9 @@ from edge_agent.protocol import (
     Tokenized,
     TokenPrompt,
 )
+
+# How a chat template makes text of a conversation.
+_Render = Callable[[ChatTemplate, list[ChatMessage]], str]
 
 
 class _RefusalError(Exception):
@@ -88,36 +95,52 @@ class Intake:
                 self._answers.send(self._tokenize(command))
             case Detokenize():
                 self._answers.send(self._detokenize(command))
+            case PinPrefix():
+                self._pin(command)
+            case ListPrefixes() | DropPrefix():
+                self._inbox.put(command)
             case Load() | Stop():
                 raise ValueError(f"unexpected command {type(command).__name__}")
             case _:
                 assert_never(command)
 
     def _submit(self, request: Submit) -> None:
+        sequence = self._sequence(request, ChatTemplate.render, max_tokens=request.max_tokens)
+        if sequence is not None:
+            self._inbox.put(NewSequence(sequence, request))
+
+    def _pin(self, request: PinPrefix) -> None:
+        sequence = self._sequence(request, ChatTemplate.opening, max_tokens=0)
+        if sequence is not None:
+            self._inbox.put(NewPin(sequence, request.name))
+
+    def _sequence(self, request: Submit | PinPrefix, render: _Render, *, max_tokens: int | None) -> Sequence | None:
+        """Accept a request, and make its sequence; None: it was refused."""
         try:
-            tokens = self._prompt_tokens(request.prompt)
-            self._check(request, tokens)
+            tokens = self._prompt_tokens(request.prompt, render)
+            self._check(tokens)
+            if isinstance(request, Submit):
+                self._check_ids(request.sampling.logit_bias, param="logit_bias")
         except _RefusalError as refusal:
             self._answers.send(Refused(request.id, RefusalKind.INVALID, str(refusal), param=refusal.param))
-            return
+            return None
         room = self._context_length - len(tokens)
         if room < 1:
             self._answers.send(self._too_long(request.id, len(tokens)))
-            return
-        sequence = Sequence(
+            return None
+        self._answers.send(Accepted(request.id, len(tokens)))
+        return Sequence(
             id=request.id,
             tokens=tokens,
-            max_tokens=room if request.max_tokens is None else min(request.max_tokens, room),
+            max_tokens=room if max_tokens is None else min(max_tokens, room),
             arrived=request.arrived,
             queued=time.monotonic(),
         )
-        self._answers.send(Accepted(request.id, len(tokens)))
-        self._inbox.put(NewSequence(sequence, request))
 
-    def _prompt_tokens(self, prompt: Prompt) -> list[int]:
+    def _prompt_tokens(self, prompt: Prompt, render: _Render) -> list[int]:
         match prompt:
             case ChatPrompt():
-                return self._tokens_of(self._render(prompt), param="messages")
+                return self._tokens_of(self._render(prompt, render), param="messages")
             case TextPrompt():
                 return self._tokens_of(prompt.text, param="prompt")
             case TokenPrompt():
@@ -131,22 +154,21 @@ class Intake:
             raise _RefusalError(complaint, param=param)
         return self._model.tokenize(text, add_special=add_special, parse_special=parse_special)
 
-    def _render(self, prompt: ChatPrompt) -> str:
+    def _render(self, prompt: ChatPrompt, render: _Render) -> str:
         if isinstance(self._template, TemplateRefusedError):
             raise _RefusalError(f"{self._template}; use /v1/completions with a plain prompt", param="messages")
         try:
-            text = self._template.render(prompt.messages)
+            text = render(self._template, prompt.messages)
         except TemplateRefusedError as error:
             raise _RefusalError(str(error), param="messages") from error
         # The tokenizer adds BOS where the model wants it: a template that writes it too would double it.
         bos = self._model.bos_text
         return text.removeprefix(bos) if self._model.adds_bos and bos else text
 
-    def _check(self, request: Submit, tokens: list[int]) -> None:
+    def _check(self, tokens: list[int]) -> None:
         if not tokens:
             raise _RefusalError("the prompt is empty: send at least one token", param="prompt")
         self._check_ids(tokens, param="prompt")
-        self._check_ids(request.sampling.logit_bias, param="logit_bias")
 
     def _check_ids(self, tokens: Iterable[int], *, param: str) -> None:
         outside = next((token for token in tokens if not 0 <= token < self._model.num_tokens), None)

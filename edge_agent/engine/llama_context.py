@@ -47,11 +47,13 @@ class LlamaContext:
         num_threads: int,
         num_threads_batch: int,
     ) -> None:
-        if num_sequence_ids > MAX_SEQUENCE_IDS:
-            raise LlamaError(f"{num_sequence_ids} sequence ids asked for, llama.cpp has {MAX_SEQUENCE_IDS}")
+        if num_sequence_ids >= MAX_SEQUENCE_IDS:
+            raise LlamaError(f"{num_sequence_ids} sequence ids asked for, at most {MAX_SEQUENCE_IDS - 1} are possible")
         self.max_batch_tokens = max_batch_tokens
+        # One id more, for what is saved and loaded, a part of a sequence at a time.
+        self._scratch_id = num_sequence_ids
         # Context creation aborts below n_seq_max outputs.
-        self.max_outputs = max(max_outputs, num_sequence_ids)
+        self.max_outputs = max(max_outputs, num_sequence_ids + 1)
         self._num_sequence_ids = num_sequence_ids
         params = lib.llama_context_default_params()
         set_fields(
@@ -59,7 +61,7 @@ class LlamaContext:
             n_ctx=context_length,
             n_batch=max_batch_tokens,
             n_ubatch=min(micro_batch_tokens, max_batch_tokens),
-            n_seq_max=num_sequence_ids,
+            n_seq_max=num_sequence_ids + 1,
             n_outputs_max=self.max_outputs,
             n_threads=num_threads,
             n_threads_batch=num_threads_batch,
@@ -75,6 +77,9 @@ class LlamaContext:
             raise LlamaError(
                 f"llama.cpp made no context of {context_length} cells ({kv_cache_type}): too little memory?"
             )
+        # Window layers that drop what they no longer look at, and states, leave nothing to go back to; and nothing
+        # in llama.cpp says so: it would answer wrongly.
+        self.is_trimmable = not model.is_recurrent and (swa_full or model.num_window_tokens == 0)
         self._memory = lib.llama_get_memory(self.handle)
         self._vocabulary_size = model.num_tokens
         self._abort_flag = ctypes.create_string_buffer(2)
@@ -107,24 +112,35 @@ class LlamaContext:
         if not lib.llama_memory_seq_rm(self._memory, seq_id, num_kept, -1):
             raise LlamaError(f"cells of sequence {seq_id} behind position {num_kept} cannot be dropped")
 
-    def save(self, seq_id: int) -> bytes:
-        """The sequence's cells, copied out."""
-        size = lib.llama_state_seq_get_size(self.handle, seq_id)
-        buffer = (ctypes.c_uint8 * size)()
-        if lib.llama_state_seq_get_data(self.handle, buffer, size, seq_id) != size:
-            raise LlamaError(f"the {size} bytes of sequence {seq_id} could not be saved")
-        return bytes(buffer)
+    def copy(self, source_id: int, seq_id: int, num_cells: int) -> None:
+        """Let a sequence share the first `num_cells` cells of another; no data moves."""
+        lib.llama_memory_seq_cp(self._memory, source_id, seq_id, 0, num_cells)
 
-    def load(self, seq_id: int, state: bytes) -> None:
-        """Give an empty sequence the cells of `state`, which `save` of this very context made."""
+    def save(self, seq_id: int, start: int, end: int) -> bytes:
+        """The sequence's cells of positions start..end-1, copied out."""
+        lib.llama_memory_seq_cp(self._memory, seq_id, self._scratch_id, start, end)
+        try:
+            size = lib.llama_state_seq_get_size(self.handle, self._scratch_id)
+            buffer = (ctypes.c_uint8 * size)()
+            if lib.llama_state_seq_get_data(self.handle, buffer, size, self._scratch_id) != size:
+                raise LlamaError(f"the {size} bytes of sequence {seq_id} could not be saved")
+            return bytes(buffer)
+        finally:
+            self.trim(self._scratch_id, 0)
+
+    def load(self, seq_id: int, state: bytes) -> bool:
+        """Add the cells of `state`, which `save` made, to a sequence. False: llama.cpp would not take them."""
         buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        if lib.llama_state_seq_set_data(self.handle, buffer, len(state), seq_id) != len(state):
-            raise LlamaError(f"{len(state)} saved bytes could not be loaded into sequence {seq_id}")
+        taken = bool(lib.llama_state_seq_set_data(self.handle, buffer, len(state), self._scratch_id) == len(state))
+        if taken:
+            lib.llama_memory_seq_cp(self._memory, self._scratch_id, seq_id, -1, -1)
+        self.trim(self._scratch_id, 0)
+        return taken
 
     def bytes_a_cell(self) -> int:
         """What saving costs, measured on a few cells; their step also reads the weights in for the first time."""
         self.clear_rows()
-        self.add_rows(0, 0, range(MEASURED_CELLS), wants_logits=True)
+        self.add_rows(0, 0, range(MEASURED_CELLS), num_outputs=1)
         self.decode()
         size = lib.llama_state_seq_get_size(self.handle, 0)
         self.trim(0, 0)
@@ -133,14 +149,14 @@ class LlamaContext:
     def clear_rows(self) -> None:
         self._batch.clear()
 
-    def add_rows(self, seq_id: int, start: int, tokens: Sequence[int], *, wants_logits: bool) -> int:
-        """Append rows of one sequence; returns the index of the last one, whose logits are kept if wanted.
+    def add_rows(self, seq_id: int, start: int, tokens: Sequence[int], *, num_outputs: int) -> int:
+        """Append rows of one sequence, of which the last `num_outputs` keep their logits; returns the last one's index.
 
         Raises LlamaError where llama.cpp would end the process.
         """
         if not 0 <= seq_id < self._num_sequence_ids:
             raise LlamaError(f"sequence id {seq_id} is outside 0..{self._num_sequence_ids - 1}")
-        return self._batch.add(seq_id, start, tokens, wants_logits=wants_logits)
+        return self._batch.add(seq_id, start, tokens, num_outputs=num_outputs)
 
     def decode(self) -> DecodeResult:
         """Compute the rows that were added, to the end: a GPU would still be busy otherwise."""

@@ -99,9 +99,14 @@ class LlamaModel:
         return num_layers if num_wanted < 0 else min(num_wanted, num_layers)
 
     @property
-    def is_trimmable(self) -> bool:
-        """Whether cells behind a position can be dropped: a recurrent state cannot go back."""
-        return not (lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
+    def is_recurrent(self) -> bool:
+        """Whether layers keep a state instead of cells: it cannot go back to an earlier position."""
+        return bool(lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
+
+    @property
+    def num_window_tokens(self) -> int:
+        """How far back the sliding-window layers look, in tokens; 0 without such layers."""
+        return int(lib.llama_model_n_swa(self.handle))
 
     @property
     def chat_template(self) -> str | None:

@@ -5,29 +5,20 @@ The main thread of the engine process runs this from the first frame to the last
 
 from __future__ import annotations
 
-import importlib.metadata
 import socket
 import sys
 import threading
 import time
 from queue import SimpleQueue
 
-from edge_agent.engine.answer import Answer
 from edge_agent.engine.channel import Outlet, read_commands
 from edge_agent.engine.chat_template import CHATML, ChatTemplate, TemplateRefusedError
-from edge_agent.engine.inbox import InboxItem, NewSequence
+from edge_agent.engine.composition import llama_cpp_version, make_loop, num_sequence_ids
+from edge_agent.engine.inbox import InboxItem
 from edge_agent.engine.intake import Intake
-from edge_agent.engine.kv_ledger import KvLedger
 from edge_agent.engine.llama import LlamaError, use_default_log
 from edge_agent.engine.llama_context import LlamaContext
 from edge_agent.engine.llama_model import LlamaModel
-from edge_agent.engine.native_samplers import Candidates
-from edge_agent.engine.process_usage import UsageMeter
-from edge_agent.engine.sampling import make_sampler
-from edge_agent.engine.saved_prefixes import SavedPrefixes
-from edge_agent.engine.scheduler import Scheduler
-from edge_agent.engine.step_costs import StepCosts
-from edge_agent.engine.step_loop import StepLoop
 from edge_agent.protocol import EngineSettings, Load, LoadFailed, LoadProgress, ModelFacts, Ready
 
 # The intake may hold the interpreter while it renders; the step loop then gets it back within a millisecond.
@@ -53,7 +44,7 @@ def run_engine(commands_socket: socket.socket, reports_socket: socket.socket) ->
         reports.send(LoadFailed(str(error)))
         return 1
     inbox: SimpleQueue[InboxItem] = SimpleQueue()
-    loop = _make_loop(load.settings, model, context, inbox, reports)
+    loop, disk = make_loop(load.settings, model, context, inbox, reports)
     intake = Intake(
         model=model,
         template=_make_template(model),
@@ -67,6 +58,7 @@ def run_engine(commands_socket: socket.socket, reports_socket: socket.socket) ->
     threading.stack_size(INTAKE_STACK_BYTES)
     threading.Thread(target=intake.serve, args=(commands,), name="intake", daemon=True).start()
     loop.run()
+    disk.close()
     return 0
 
 
@@ -83,9 +75,9 @@ def _load(settings: EngineSettings, reports: Outlet) -> tuple[LlamaModel, LlamaC
     context = LlamaContext(
         model,
         context_length=settings.context_length,
-        num_sequence_ids=_num_sequence_ids(settings),
+        num_sequence_ids=num_sequence_ids(settings),
         max_batch_tokens=settings.max_batch_tokens,
-        max_outputs=settings.max_sequences,
+        max_outputs=settings.max_sequences + settings.max_draft_tokens,
         kv_cache_type=settings.kv_cache_type,
         flash_attention=settings.flash_attention,
         micro_batch_tokens=settings.micro_batch_tokens,
@@ -94,11 +86,6 @@ def _load(settings: EngineSettings, reports: Outlet) -> tuple[LlamaModel, LlamaC
         num_threads_batch=settings.num_threads_batch,
     )
     return model, context
-
-
-def _num_sequence_ids(settings: EngineSettings) -> int:
-    """As many again as run at once may be held for their next turn."""
-    return 2 * settings.max_sequences
 
 
 class _ProgressReporter:
@@ -112,58 +99,6 @@ class _ProgressReporter:
         if fraction >= self._next:
             self._next = fraction + PROGRESS_PART
             self._reports.send(LoadProgress(fraction))
-
-
-def _make_loop(
-    settings: EngineSettings,
-    model: LlamaModel,
-    context: LlamaContext,
-    inbox: SimpleQueue[InboxItem],
-    reports: Outlet,
-) -> StepLoop:
-    costs = StepCosts()
-    ledger = KvLedger(
-        capacity=context.num_cells,
-        num_sequence_ids=_num_sequence_ids(settings),
-        is_trimmable=model.is_trimmable,
-        saved=SavedPrefixes(max_tokens=_max_saved_tokens(settings, model, context)),
-    )
-    scheduler = Scheduler(
-        ledger=ledger,
-        costs=costs,
-        max_sequences=settings.max_sequences,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_step_seconds=settings.max_step_seconds,
-        target_inter_token_seconds=settings.target_inter_token_seconds,
-    )
-    candidates = Candidates(model.num_tokens)
-
-    def make_answer(item: NewSequence) -> Answer:
-        sampler = make_sampler(
-            item.request.sampling,
-            model=model,
-            candidates=candidates,
-            prompt=item.sequence.tokens,
-            ignore_eos=item.request.ignore_eos,
-        )
-        return Answer(item.sequence, item.request, sampler, model)
-
-    return StepLoop(
-        context=context,
-        scheduler=scheduler,
-        costs=costs,
-        make_answer=make_answer,
-        inbox=inbox,
-        reports=reports,
-        usage=UsageMeter(),
-        may_abort=model.is_trimmable,
-    )
-
-
-def _max_saved_tokens(settings: EngineSettings, model: LlamaModel, context: LlamaContext) -> int:
-    """A recurrent state is as large for one token as for all: its size says nothing of a token's, so it stays put."""
-    num_bytes = context.bytes_a_cell()
-    return settings.max_saved_prefix_bytes // num_bytes if model.is_trimmable else 0
 
 
 def _make_template(model: LlamaModel) -> ChatTemplate | TemplateRefusedError:
@@ -191,5 +126,5 @@ def _facts(settings: EngineSettings, model: LlamaModel, context: LlamaContext, l
         max_batch_tokens=settings.max_batch_tokens,
         num_gpu_layers=model.num_layers_on_gpu(settings.num_gpu_layers),
         load_seconds=load_seconds,
-        llama_cpp_version=importlib.metadata.version("llama-cpp-python"),
+        llama_cpp_version=llama_cpp_version(),
     )

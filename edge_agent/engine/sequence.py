@@ -32,11 +32,18 @@ class Sequence:
     state: SequenceState = SequenceState.WAITING
     seq_id: int | None = None
     num_computed: int = 0
-    # Cells found in the prefix cache at the latest admission.
+    # Cells found in the prefix cache at the latest admission, those among them that came from the disk, and those at
+    # the beginning that are another conversation's too.
     num_hit: int = 0
+    num_hit_on_disk: int = 0
+    num_shared: int = 0
     # Prompt tokens already counted by source: what is computed again later is not counted again.
     num_prompt_counted: int = 0
     num_from_memory: int = 0
+    num_from_disk: int = 0
+    # Tokens guessed ahead, and how many of them were right.
+    num_drafted: int = 0
+    num_accepted: int = 0
     # Later sequences that were admitted before this one.
     num_overtaken: int = 0
     scheduled: float | None = None
@@ -70,16 +77,19 @@ class Sequence:
     @property
     def prompt(self) -> PromptTokens:
         """Prompt tokens counted so far, by source."""
-        return PromptTokens(computed=self.num_prompt_counted - self.num_from_memory, memory=self.num_from_memory)
+        num_computed = self.num_prompt_counted - self.num_from_memory - self.num_from_disk
+        return PromptTokens(computed=num_computed, memory=self.num_from_memory, disk=self.num_from_disk)
 
     def count_prompt(self) -> PromptTokens:
         """The prompt tokens that became computed since the last call, by source."""
         end = min(self.num_computed, self.num_prompt_tokens)
         num_new = max(0, end - self.num_prompt_counted)
-        num_from_memory = min(self.num_hit, num_new) if self.num_prompt_counted == 0 else 0
+        num_hit = min(self.num_hit, num_new) if self.num_prompt_counted == 0 else 0
+        num_from_disk = min(self.num_hit_on_disk, num_hit)
         self.num_prompt_counted += num_new
-        self.num_from_memory += num_from_memory
-        return PromptTokens(computed=num_new - num_from_memory, memory=num_from_memory)
+        self.num_from_memory += num_hit - num_from_disk
+        self.num_from_disk += num_from_disk
+        return PromptTokens(computed=num_new - num_hit, memory=num_hit - num_from_disk, disk=num_from_disk)
 
     @property
     def times(self) -> SequenceTimes:

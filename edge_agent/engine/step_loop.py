@@ -13,15 +13,17 @@ from queue import SimpleQueue
 from typing import assert_never
 
 from edge_agent.engine.answer import Answer
+from edge_agent.engine.cell_store import CellStore
 from edge_agent.engine.channel import Outlet
-from edge_agent.engine.inbox import CancelSequence, InboxItem, NewSequence, StopLoop
-from edge_agent.engine.kv_ledger import Forget, Load, Operation, Save, Trim
+from edge_agent.engine.inbox import CancelSequence, InboxItem, NewPin, NewSequence, PrefixWritten, StopLoop
 from edge_agent.engine.llama import LlamaError
 from edge_agent.engine.llama_context import DecodeResult, LlamaContext
+from edge_agent.engine.pins import Pins
 from edge_agent.engine.process_usage import UsageMeter
 from edge_agent.engine.scheduler import Scheduler, Span, StepPlan
+from edge_agent.engine.sequence import Sequence
 from edge_agent.engine.step_costs import StepCosts
-from edge_agent.protocol import FinishReason, Idle, Report, SequenceReport
+from edge_agent.protocol import DropPrefix, FinishReason, Idle, ListPrefixes, Report, SequenceReport
 
 # With nothing to compute, the loop says once a second that it lives.
 IDLE_SECONDS = 1.0
@@ -34,6 +36,8 @@ class StepLoop:
         self,
         *,
         context: LlamaContext,
+        cells: CellStore,
+        pins: Pins,
         scheduler: Scheduler,
         costs: StepCosts,
         make_answer: Callable[[NewSequence], Answer],
@@ -44,6 +48,8 @@ class StepLoop:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
+        self._cells = cells
+        self._pins = pins
         self._scheduler = scheduler
         self._costs = costs
         self._make_answer = make_answer
@@ -53,8 +59,6 @@ class StepLoop:
         self._may_abort = may_abort
         self._clock = clock
         self._answers: dict[int, Answer] = {}
-        # Cells of finished conversations by the ledger's key.
-        self._saved: dict[int, bytes] = {}
         # Requests with prompt rows in the step that runs now; replaced whole, read by the intake.
         self._prefilling: frozenset[int] = frozenset()
         self._is_stopping = False
@@ -88,7 +92,7 @@ class StepLoop:
     def _take_inbox(self) -> None:
         """Take what the intake queued; with no live sequence wait for it, ticking."""
         self._context.clear_abort()
-        while not self._answers and not self._is_stopping:
+        while self._scheduler.is_idle and not self._is_stopping:
             try:
                 self._take(self._inbox.get(timeout=IDLE_SECONDS))
             except queue.Empty:
@@ -100,23 +104,41 @@ class StepLoop:
         match item:
             case NewSequence():
                 self._answers[item.sequence.id] = self._make_answer(item)
-                self._scheduler.submit(item.sequence)
+                self._submit(item.sequence)
+            case NewPin():
+                sequence = self._pins.begin(item)
+                if sequence is not None:
+                    self._submit(sequence)
+            case ListPrefixes() | DropPrefix() | PrefixWritten():
+                self._pins.take(item)
             case CancelSequence():
-                if item.request_id in self._answers:
-                    self._finish(self._answers[item.request_id], FinishReason.CANCELLED)
+                self._cancel(item.request_id)
             case StopLoop():
                 self._is_stopping = True
             case _:
                 assert_never(item)
 
+    def _submit(self, sequence: Sequence) -> None:
+        self._cells.read_ahead(sequence.tokens)
+        self._scheduler.submit(sequence)
+
+    def _cancel(self, request_id: int) -> None:
+        if request_id in self._answers:
+            self._finish(self._answers[request_id], FinishReason.CANCELLED)
+        sequence = self._scheduler.find(request_id)
+        if sequence is not None:
+            self._scheduler.finish(sequence)
+            self._pins.give_up(request_id, "the request was cancelled")
+
     # --- decode --------------------------------------------------------------------------------------------------
 
     def _decode(self, plan: StepPlan) -> DecodeResult:
-        self._carry_out(self._scheduler.ledger.take_operations())
+        self._cells.carry_out(self._scheduler.ledger.take_operations())
+        self._cells.write_returning(self._scheduler.take_admitted())
         self._context.clear_rows()
         for span in plan.spans:
-            tokens = span.sequence.tokens[span.start : span.start + span.count]
-            self._context.add_rows(span.sequence.running_id, span.start, tokens, wants_logits=span.wants_logits)
+            num_outputs = 1 + len(span.draft) if span.wants_logits else 0
+            self._context.add_rows(span.sequence.running_id, span.start, span.tokens, num_outputs=num_outputs)
         self._prefilling = frozenset(span.sequence.id for span in plan.spans if not span.is_decode)
         if self._prefilling and self._may_abort and not self._inbox.empty():
             # A cancellation that came after the plan was made may have found nothing to interrupt.
@@ -124,20 +146,6 @@ class StepLoop:
         result = self._context.decode()
         self._prefilling = frozenset()
         return result
-
-    def _carry_out(self, operations: list[Operation]) -> None:
-        for operation in operations:
-            match operation:
-                case Trim(seq_id, num_kept):
-                    self._context.trim(seq_id, num_kept)
-                case Save(seq_id, key):
-                    self._saved[key] = self._context.save(seq_id)
-                case Load(key, seq_id):
-                    self._context.load(seq_id, self._saved.pop(key))
-                case Forget(key):
-                    del self._saved[key]
-                case _:
-                    assert_never(operation)
 
     def _take_back(self, plan: StepPlan, result: DecodeResult) -> None:
         """An aborted step never was; one without room is tried again after something made room."""
@@ -153,9 +161,19 @@ class StepLoop:
         sequences = list(self._sample(plan, ended))
         self._reports.send(self._report(plan, sequences, started=started, ended=ended))
         for span in plan.spans:
-            answer = self._answers[span.sequence.id]
-            if answer.finish_reason is not None:
+            answer = self._answers.get(span.sequence.id)
+            if answer is None:
+                self._conclude_pin(span)
+            elif answer.finish_reason is not None:
                 self._finish(answer, answer.finish_reason)
+
+    def _conclude_pin(self, span: Span) -> None:
+        """A prefix that is wanted on disk is taken there once all its tokens are computed."""
+        sequence = span.sequence
+        if span.wants_logits:
+            state = self._context.save(sequence.running_id, 0, sequence.num_computed)
+            self._scheduler.finish(sequence)
+            self._pins.computed(sequence.id, state)
 
     def _sample(self, plan: StepPlan, ended: float) -> Iterator[SequenceReport]:
         num_rows = 0
@@ -164,11 +182,14 @@ class StepLoop:
             yield self._sample_span(span, num_rows - 1, ended)
 
     def _sample_span(self, span: Span, last_row: int, ended: float) -> SequenceReport:
-        answer = self._answers[span.sequence.id]
+        answer = self._answers.get(span.sequence.id)
         prompt = span.sequence.count_prompt()
-        if not span.wants_logits:
-            return answer.report_prefill(prompt)
-        return answer.report_token(self._context.logits(last_row), prompt, at=ended)
+        if answer is None or not span.wants_logits:
+            return SequenceReport(span.sequence.id, prompt=prompt)
+        rows = map(self._context.logits, range(last_row - len(span.draft), last_row + 1))
+        report = answer.report_tokens(rows, span.draft, prompt, at=ended)
+        self._scheduler.settle_draft(span, report.num_accepted)
+        return report
 
     def _report(self, plan: StepPlan, sequences: list[SequenceReport], *, started: float, ended: float) -> Report:
         prefix = self._scheduler.ledger.take_counts()

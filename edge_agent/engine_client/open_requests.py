@@ -6,6 +6,8 @@ one that the client gave up counts until then, for it may still occupy a sequenc
 
 from __future__ import annotations
 
+import asyncio
+
 from edge_agent.engine_client.generation import Generation
 from edge_agent.engine_client.listener import EngineListener
 from edge_agent.protocol import Finished, Report
@@ -19,6 +21,10 @@ class OpenRequests:
     """
 
     def __init__(self, listener: EngineListener) -> None:
+        # Set while any request is open, and while none is.
+        self.busy = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
         self._listener = listener
         self._generations: dict[int, Generation] = {}
         self._scheduled: set[int] = set()
@@ -44,7 +50,7 @@ class OpenRequests:
         return generation_id in self._generations
 
     def refuse(self, generation_id: int) -> None:
-        """The intake turned the request away."""
+        """The request is over without an answer of its own: turned away, or a prefix that is now kept."""
         self._remove(generation_id)
         self._tell_counts()
 
@@ -80,6 +86,9 @@ class OpenRequests:
         return self._generations.pop(generation_id, None)
 
     def _tell_counts(self) -> None:
+        raised, lowered = (self.busy, self.idle) if self._generations else (self.idle, self.busy)
+        raised.set()
+        lowered.clear()
         counts = (self.num_running, self.num_waiting)
         if counts != self._told:
             self._told = counts

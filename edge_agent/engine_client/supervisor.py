@@ -18,16 +18,19 @@ from edge_agent.engine_client.engine_run import EngineLaunch, EngineRun
 from edge_agent.engine_client.listener import EndCause, EngineListener, EngineState
 from edge_agent.engine_client.oom import OomKills, read_oom_kills
 from edge_agent.engine_client.open_requests import OpenRequests
+from edge_agent.engine_client.prefix_calls import PrefixCalls
 from edge_agent.engine_client.restart_policy import RestartPolicy
 from edge_agent.errors import EngineLostError, ModelFileError
 from edge_agent.protocol import (
     Answer,
+    EngineSettings,
     Finished,
     Idle,
     LoadFailed,
     LoadProgress,
     LoopMessage,
     ModelFacts,
+    Prefixes,
     Ready,
     Refused,
     Report,
@@ -47,9 +50,11 @@ class Supervisor:
         *,
         listener: EngineListener,
         requests: OpenRequests,
+        prefix_calls: PrefixCalls,
         check_file: Callable[[], None],
         clock: Callable[[], float],
         filesystem_root: Path,
+        fallback: EngineSettings | None,
     ) -> None:
         self.state = EngineState.LOADING
         self.settled = asyncio.Event()
@@ -63,8 +68,13 @@ class Supervisor:
         self.spawn_at = self.last_heard
         self.run_now: EngineRun | None = None
         self._launch = launch
+        # What is loaded instead when the settings cannot be; None once they were.
+        self._fallback = fallback
+        # The process that ends because it was asked to, for another one to follow.
+        self._replaced: EngineRun | None = None
         self._listener = listener
         self._requests = requests
+        self._prefix_calls = prefix_calls
         self._check_file = check_file
         self._clock = clock
         self._filesystem_root = filesystem_root
@@ -87,6 +97,29 @@ class Supervisor:
         if self.run_now is not None:
             self._lose(self.run_now, STOPPED_REASON)
             self.run_now.request_stop()
+
+    @property
+    def settings(self) -> EngineSettings:
+        """What the present process was started with, or the next one will be."""
+        return self._launch.settings
+
+    def reload(self, settings: EngineSettings) -> bool:
+        """Have another process load with these settings; the present ones stay if it cannot. False: not now."""
+        run = self.run_now
+        if run is None or self.state is not EngineState.READY or self._owes_answers(run):
+            return False
+        self._fallback = self.settings
+        self._launch = msgspec.structs.replace(self._launch, settings=settings)
+        self._replaced = run
+        self.state = EngineState.LOADING
+        self.settled.clear()
+        self.load_progress = 0.0
+        self.spawn_at = self._clock()
+        run.request_stop()
+        return True
+
+    def _owes_answers(self, run: EngineRun) -> bool:
+        return len(self._requests) + len(run.answers) + len(self._prefix_calls) > 0
 
     # --- the model file ----------------------------------------------------------------------------------------
 
@@ -154,6 +187,9 @@ class Supervisor:
         if self._stopping.is_set():
             logger.info("engine stopped pid=%d", run.pid)
             return None
+        if run is self._replaced:
+            logger.info("engine ended to be loaded again pid=%d", run.pid)
+            return 0.0
         pause = self._conclude(end)
         self._lose(run, _lost_reason(end.cause))
         return pause
@@ -162,6 +198,8 @@ class Supervisor:
         return await asyncio.to_thread(read_oom_kills, self._filesystem_root)
 
     async def _pause(self, seconds: float) -> None:
+        if seconds == 0:
+            return
         logger.info("engine restarts backoff_seconds=%.1f", seconds)
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
@@ -173,7 +211,7 @@ class Supervisor:
     def _conclude(self, end: EngineEnd) -> float | None:
         """Decide what follows, log and count the end. Returns the pause before the next process."""
         self._log_end(end)
-        pause = self._policy.pause_after(end)
+        pause = self._pause_after(end)
         if end.is_load_failure:
             self.load_error = end.load_failure
         if pause is None:
@@ -185,6 +223,14 @@ class Supervisor:
         self.load_progress = 0.0
         self._listener.engine_ended(end.cause)
         return pause
+
+    def _pause_after(self, end: EngineEnd) -> float | None:
+        if self._fallback is None or not end.is_load_failure:
+            return self._policy.pause_after(end)
+        logger.warning("the model cannot be loaded with these settings, it is loaded with others")
+        self._launch = msgspec.structs.replace(self._launch, settings=self._fallback)
+        self._fallback = None
+        return 0.0
 
     def _log_end(self, end: EngineEnd) -> None:
         logger.error(
@@ -199,6 +245,7 @@ class Supervisor:
 
     def _lose(self, run: EngineRun, reason: str) -> None:
         run.answers.lose(lambda: EngineLostError(reason))
+        self._prefix_calls.lose(lambda: EngineLostError(reason))
         self._requests.lose_all(reason)
 
     # --- what the engine says ----------------------------------------------------------------------------------
@@ -213,6 +260,9 @@ class Supervisor:
             case Idle():
                 self.last_heard = self._clock()
                 self._listener.idle(message)
+            case Prefixes() | Refused():
+                self._requests.refuse(message.id)
+                self._prefix_calls.resolve(message)
             case LoadProgress():
                 self.load_progress = message.fraction
             case Ready():
@@ -228,6 +278,7 @@ class Supervisor:
         self.last_load_seconds = self.last_heard - self.spawn_at
         self.model = model
         self.load_error = None
+        self._fallback = None
         self.load_progress = 1.0
         self.state = EngineState.READY
         self.settled.set()

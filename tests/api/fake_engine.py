@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from edge_agent.disk_prefix import DiskPrefix
+from edge_agent.engine_client.client import PinnedPrefix
 from edge_agent.engine_client.listener import EngineState
 from edge_agent.engine_client.request import GenerationRequest
+from edge_agent.errors import PrefixNotFoundError
 from edge_agent.protocol import (
     Finished,
     FinishReason,
     ModelFacts,
+    Prompt,
     PromptTokens,
     SequenceReport,
     SequenceTimes,
@@ -107,6 +111,10 @@ class FakeEngine:
         self.submit_cancelled = asyncio.Event()
         self.generations: list[FakeGeneration] = []
         self.tokenize_calls: list[tuple[str, bool, bool]] = []
+        # What a pin makes of its prompt, and what is on disk by id.
+        self.next_prefix = DiskPrefix("prefix-0", None, num_tokens=1, num_bytes=100, is_pinned=True, created=0)
+        self.prefixes: dict[str, DiskPrefix] = {}
+        self.pin_calls: list[tuple[Prompt, str | None]] = []
 
     @property
     def request(self) -> GenerationRequest:
@@ -138,3 +146,19 @@ class FakeEngine:
     async def detokenize(self, tokens: list[int]) -> str:
         self.check_capacity()
         return " ".join(str(token) for token in tokens)
+
+    async def pin_prefix(self, prompt: Prompt, *, name: str | None, arrived: float) -> PinnedPrefix:
+        self.check_capacity()
+        self.pin_calls.append((prompt, name))
+        is_new = self.next_prefix.id not in self.prefixes
+        self.prefixes[self.next_prefix.id] = self.next_prefix
+        return PinnedPrefix(self.next_prefix, is_new=is_new)
+
+    async def list_prefixes(self) -> list[DiskPrefix]:
+        self.check_capacity()
+        return list(self.prefixes.values())
+
+    async def drop_prefix(self, prefix_id: str) -> None:
+        self.check_capacity()
+        if self.prefixes.pop(prefix_id, None) is None:
+            raise PrefixNotFoundError(f"There is no prefix '{prefix_id}' here.")

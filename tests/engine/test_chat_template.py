@@ -100,3 +100,38 @@ def test_the_deadline_leaves_no_trace_function_behind() -> None:
     before = sys.gettrace()
     template(CHATML).render(HELLO)
     assert sys.gettrace() is before
+
+
+def test_the_assistants_turn_is_left_out_on_request() -> None:
+    assert template(CHATML).render(HELLO[:1], add_generation_prompt=False) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("messages", "opening"),
+    [
+        (HELLO[:1], "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n"),
+        (HELLO[1:], "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"),
+    ],
+)
+def test_an_opening_is_all_that_any_next_message_follows(messages: list[ChatMessage], opening: str) -> None:
+    assert template(CHATML).opening(messages) == opening
+
+
+def test_an_opening_has_the_system_message_where_a_template_folds_it_into_the_first_question() -> None:
+    # As Gemma's does.
+    source = (
+        "{{ bos_token }}{% if messages[0].role == 'system' %}{% set first = messages[0].content + '\n\n' %}"
+        "{% set rest = messages[1:] %}{% else %}{% set first = '' %}{% set rest = messages %}{% endif %}"
+        "{% for m in rest %}<turn>{{ m.role }}\n{{ first if loop.first else '' }}{{ m.content | trim }}<end>\n"
+        "{% endfor %}"
+    )
+    assert template(source).render(HELLO[:1], add_generation_prompt=False) == "<s>"
+    assert template(source).opening(HELLO[:1]) == "<s><turn>user\nBe brief.\n\n"
+
+
+@pytest.mark.parametrize("source", ["{{ bos_token }}{{ messages[-1].content }}", "{{ messages[-1].content }}"])
+def test_a_template_without_a_common_opening_is_refused_with_the_remedy(source: str) -> None:
+    with pytest.raises(TemplateRefusedError, match="send the text that they have in common as 'prompt'"):
+        template(source).opening(HELLO[:1])

@@ -1,16 +1,29 @@
 """What a step holds, decided from plain lists; and that no order of events loses a cell or starves anybody."""
 
-from dataclasses import dataclass, field
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.engine.kv_ledger import Forget, KvLedger, Load, Save, Trim
-from edge_agent.engine.saved_prefixes import SavedPrefixes
-from edge_agent.engine.scheduler import Scheduler, StepPlan
+from edge_agent.engine.kv_ledger import KvLedger
+from edge_agent.engine.kv_operations import Trim
+from edge_agent.engine.scheduler import Drafter, Scheduler, Span, StepPlan
 from edge_agent.engine.sequence import Sequence, SequenceState
 from edge_agent.engine.step_costs import StepCosts
 from edge_agent.protocol import PromptTokens
+
+from .kv_machine import KvMachine, check_against
+
+
+class NoDrafts:
+    """Guesses nothing."""
+
+    def observe(self, sequence: Sequence, *, num_drafted: int, num_accepted: int) -> None:
+        pass
+
+    def forget(self, sequence: Sequence) -> None:
+        pass
+
+    def drafts(self, decoding: list[Sequence], *, max_rows: int) -> dict[int, list[int]]:
+        return {}
 
 
 def make_scheduler(
@@ -19,6 +32,7 @@ def make_scheduler(
     max_sequences: int = 4,
     max_batch_tokens: int = 64,
     costs: StepCosts | None = None,
+    drafter: Drafter | None = None,
     max_saved_tokens: int = 0,
 ) -> Scheduler:
     return Scheduler(
@@ -26,9 +40,10 @@ def make_scheduler(
             capacity=capacity,
             num_sequence_ids=2 * max_sequences,
             is_trimmable=True,
-            saved=SavedPrefixes(max_tokens=max_saved_tokens),
+            max_saved_tokens=max_saved_tokens,
         ),
         costs=costs or StepCosts(),
+        drafter=drafter or NoDrafts(),
         max_sequences=max_sequences,
         max_batch_tokens=max_batch_tokens,
         max_step_seconds=5.0,
@@ -97,10 +112,51 @@ def test_the_more_prompts_wait_the_longer_a_step_may_keep_the_few_waiting() -> N
     scheduler.submit(make_sequence(1, [1, 2, 3]))
     do_step(scheduler)
     for number in (2, 3):
-        scheduler.submit(make_sequence(number, list(range(100))))
+        scheduler.submit(make_sequence(number, [number * 1000 + index for index in range(100)]))
 
     # Two wait for one: 2 x 0.25 s hold 48 rows at 10 ms each.
     assert shape(do_step(scheduler)) == [(1, 3, 1), (2, 0, 47)]
+
+
+def test_a_short_prompt_passes_a_long_one_which_gets_on_all_the_same() -> None:
+    scheduler = make_scheduler()
+    scheduler.submit(make_sequence(1, list(range(100))))
+    do_step(scheduler)
+    scheduler.submit(make_sequence(2, list(range(200, 220))))
+
+    # 32 rows: a quarter for the oldest, the short one whole, the rest for the oldest again.
+    assert shape(do_step(scheduler)) == [(1, 32, 12), (2, 0, 20)]
+
+
+def test_a_prompt_waits_for_its_prefix_that_is_being_computed_and_shares_it() -> None:
+    scheduler = make_scheduler()
+    scheduler.submit(make_sequence(1, [*range(60), 100]))
+    scheduler.submit(make_sequence(2, [*range(60), 200]))
+    scheduler.submit(make_sequence(3, [300, 301]))
+
+    # The second waits and is in nobody's way.
+    assert shape(do_step(scheduler)) == [(1, 0, 30), (3, 0, 2)]
+    assert [s.id for s in scheduler.waiting] == [2]
+    do_step(scheduler)
+    assert shape(do_step(scheduler)) == [(1, 61, 1), (3, 3, 1), (2, 60, 1)]
+    assert scheduler.ledger.num_used == 61 + 1 + 1 + 4
+
+
+def test_a_draft_gets_rows_behind_the_answers_own_and_leaves_what_was_wrong() -> None:
+    scheduler = make_scheduler(drafter=RandomDrafts())
+    sequence = make_sequence(1, [5, 6])
+    scheduler.submit(sequence)
+    do_step(scheduler)
+    plan = scheduler.plan()
+    assert plan is not None
+    assert [(span.start, span.count, span.tokens) for span in plan.spans] == [(2, 3, [7, 1, 2])]
+    scheduler.commit(plan, started=0.0)
+    sequence.tokens += [1, 8]
+    scheduler.ledger.take_operations()
+    scheduler.settle_draft(plan.spans[0], 1)
+
+    assert scheduler.ledger.take_operations() == [Trim(sequence.running_id, 4)]
+    assert sequence.num_uncomputed == 1
 
 
 def test_however_slow_the_board_a_prompt_gets_eight_rows_a_step() -> None:
@@ -245,34 +301,11 @@ def _cheap() -> StepCosts:
 # --- any order of events -------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Model:
-    """What llama.cpp would hold: the cells of every sequence id, as operations and steps change them."""
+class RandomDrafts(NoDrafts):
+    """Drafts of two tokens, of which the world says how many are right."""
 
-    cells: dict[int, list[int]] = field(default_factory=dict)
-    saved: dict[int, list[int]] = field(default_factory=dict)
-
-    def apply(self, scheduler: Scheduler, plan: StepPlan | None) -> None:
-        for operation in scheduler.ledger.take_operations():
-            match operation:
-                case Trim(seq_id, num_kept):
-                    self.cells[seq_id] = self.cells.get(seq_id, [])[:num_kept]
-                case Save(seq_id, key):
-                    self.saved[key] = list(self.cells[seq_id])
-                case Load(key, seq_id):
-                    assert not self.cells.get(seq_id)
-                    self.cells[seq_id] = self.saved.pop(key)
-                    assert self.num_cells <= scheduler.ledger.capacity
-                case Forget(key):
-                    del self.saved[key]
-        for span in plan.spans if plan else ():
-            held = self.cells.setdefault(span.sequence.running_id, [])
-            assert len(held) == span.start, "rows must follow the cells that the sequence holds"
-            held += span.sequence.tokens[span.start : span.start + span.count]
-
-    @property
-    def num_cells(self) -> int:
-        return sum(map(len, self.cells.values()))
+    def drafts(self, decoding: list[Sequence], *, max_rows: int) -> dict[int, list[int]]:
+        return {sequence.id: [1, 2] for sequence in decoding[: max_rows // 2] if sequence.id % 2}
 
 
 EVENTS = st.one_of(
@@ -293,9 +326,9 @@ class World:
             max_batch_tokens=16,
             costs=_cheap(),
             max_saved_tokens=max_saved_tokens,
+            drafter=RandomDrafts(),
         )
-        self.max_saved_tokens = max_saved_tokens
-        self.model = Model()
+        self.machine = KvMachine()
         self.live: dict[int, Sequence] = {}
         self.num_submitted = 0
 
@@ -306,8 +339,7 @@ class World:
         self.scheduler.submit(sequence)
 
     def step(self, token: int) -> None:
-        plan = self.scheduler.plan()
-        self.model.apply(self.scheduler, plan)
+        plan = self.plan()
         if plan is None:
             assert not self.live, "someone waits although nobody runs"
             return
@@ -316,36 +348,48 @@ class World:
         self.scheduler.commit(plan, started=0.0)
         for span in plan.spans:
             if span.wants_logits:
-                self._append(span.sequence, token)
+                self._append(span, token)
+
+    def plan(self) -> StepPlan | None:
+        """The next step, computed."""
+        plan = self.scheduler.plan()
+        self.carry_out()
+        for span in plan.spans if plan else ():
+            self.machine.compute(span.sequence.running_id, span.start, span.tokens)
+        return plan
+
+    def carry_out(self) -> None:
+        self.machine.carry_out(self.scheduler.ledger.take_operations())
 
     def abort(self) -> None:
-        plan = self.scheduler.plan()
-        self.model.apply(self.scheduler, plan)
+        plan = self.plan()
         if plan is not None:
             self.scheduler.undo(plan)
-            self.model.apply(self.scheduler, None)
 
     def cancel(self, which: int) -> None:
         if self.live:
             number = sorted(self.live)[which % len(self.live)]
             self.scheduler.finish(self.live.pop(number))
-            self.model.apply(self.scheduler, None)
 
-    def _append(self, sequence: Sequence, token: int) -> None:
+    def _append(self, span: Span, token: int) -> None:
+        sequence = span.sequence
+        # As many of the draft are right as the token says, within what the answer may still hold.
+        num_right = min(token, len(span.draft), sequence.max_tokens - sequence.num_generated - 1)
+        sequence.tokens += span.draft[:num_right]
         sequence.tokens.append(token)
+        self.scheduler.settle_draft(span, num_right)
         if sequence.num_generated >= sequence.max_tokens:
             self.scheduler.finish(self.live.pop(sequence.id))
 
     def check(self) -> None:
-        ledger = self.scheduler.ledger
-        self.model.apply(self.scheduler, None)
-        assert ledger.num_used + ledger.num_cached == self.model.num_cells <= ledger.capacity
-        assert sum(map(len, self.model.saved.values())) <= self.max_saved_tokens
+        self.carry_out()
+        check_against(self.machine, self.scheduler.ledger)
         assert len(self.scheduler.running) <= 3
         assert {s.id for s in (*self.scheduler.running, *self.scheduler.waiting)} == set(self.live)
         for sequence in self.scheduler.running:
-            held = self.model.cells.get(sequence.running_id, [])
-            assert held == sequence.tokens[: sequence.num_computed], "a sequence runs on another one's cells"
+            held = self.machine.tokens_of(sequence.running_id)
+            kept = [held[position] for position in range(len(held))]
+            assert kept == sequence.tokens[: sequence.num_computed], "a sequence runs on another one's cells"
 
 
 @settings(max_examples=300, deadline=None)

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from edge_agent.disk_prefix import DiskPrefix
 from edge_agent.frames import FrameDecoder, encode_frame
 from edge_agent.protocol import (
     Accepted,
@@ -31,15 +32,19 @@ from edge_agent.protocol import (
     Command,
     Detokenize,
     Detokenized,
+    DropPrefix,
     EngineSettings,
     EngineUsage,
     Finished,
     FinishReason,
     Idle,
     KvCells,
+    ListPrefixes,
     Load,
     LoopMessage,
     ModelFacts,
+    PinPrefix,
+    Prefixes,
     PromptTokens,
     Ready,
     RefusalKind,
@@ -138,6 +143,7 @@ class Serve(Instruction, frozen=True, tag="serve"):
 
     Each answer consists of `texts`, a token each, unless its max_tokens is less; a prompt has `num_prompt_tokens`.
     Texts are tokenised to their UTF-8 bytes. With `is_endless` the texts are repeated until the client cancels.
+    A pin takes no time; its name is its id.
     """
 
     texts: tuple[str, ...] = ("Hello", " world")
@@ -284,6 +290,7 @@ class Server:
         self._options = options
         # Requests by id, in the order of their arrival; the first ones run.
         self._open: dict[int, ServedSequence] = {}
+        self._prefixes: dict[str, DiskPrefix] = {}
 
     def run(self) -> None:
         next_tick = time.monotonic() + self._options.tick_seconds
@@ -311,6 +318,24 @@ class Server:
                 self._engine.reply(Tokenized(command.id, list(data), [bytes([byte]) for byte in data]))
             case Detokenize():
                 self._engine.reply(_detokenize(command))
+            case PinPrefix():
+                self._pin(command)
+            case ListPrefixes():
+                self._engine.say(Prefixes(command.id, list(self._prefixes.values())))
+            case DropPrefix():
+                dropped = self._prefixes.pop(command.prefix_id, None)
+                self._engine.say(Prefixes(command.id, [] if dropped is None else [dropped]))
+
+    def _pin(self, request: PinPrefix) -> None:
+        if self._options.refusal is not None:
+            self._engine.reply(msgspec.structs.replace(self._options.refusal, id=request.id))
+            return
+        self._engine.reply(Accepted(request.id, self._options.num_prompt_tokens))
+        name = request.name or "unnamed"
+        prefix = DiskPrefix(name, request.name, self._options.num_prompt_tokens, 1000, is_pinned=True, created=0)
+        is_new = name not in self._prefixes
+        self._prefixes[name] = prefix
+        self._engine.say(Prefixes(request.id, [prefix], is_new=is_new))
 
     def _submit(self, request: Submit) -> None:
         if self._options.refusal is not None:
