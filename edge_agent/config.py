@@ -84,6 +84,12 @@ class ModelSection(Section, frozen=True):
     gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU; -1 all of them, 0 none.")] = -1
     mmap: Annotated[bool, Meta(description="Map the file instead of reading it whole.")] = True
     mlock: Annotated[bool, Meta(description="Keep the weights from being paged out (needs RLIMIT_MEMLOCK).")] = False
+    memory_fit: Annotated[
+        Literal["reduce", "refuse", "ignore"],
+        Meta(
+            description="If memory is too small: reduce the context too, refuse to load, or ignore it and load as told.",
+        ),
+    ] = "reduce"
     tune: Annotated[
         Literal["auto", "never"],
         Meta(description="Measure once, in the first idle minute, which settings are fastest here."),
@@ -104,11 +110,11 @@ class SchedulerSection(Section, frozen=True):
     max_step_seconds: Annotated[
         float, Meta(ge=0.1, le=60, description="No step is planned to take longer than this.")
     ] = 5.0
-    # 400: below, a small model's steps lose their efficient sizes; a Pi with a 4B model takes 250 ms for a token alone.
+    # 250: below, a small model's steps lose their efficient sizes; a Pi with a 4B model takes that for a token alone.
     target_inter_token_ms: Annotated[
         float,
         Meta(ge=10, le=60000, description="While most are being answered, prefill keeps steps within this."),
-    ] = 400.0
+    ] = 250.0
     # 64 MiB: 2,900 tokens of the small default model, 450 of a 4B one, whose longer conversations stay in the KV cache.
     max_saved_prefix_bytes: Annotated[
         int,

@@ -24,8 +24,7 @@ from edge_agent.config import Config
 from edge_agent.device.board import Board, open_board
 from edge_agent.device.status_led import StatusLed
 from edge_agent.engine_client.client import EngineClient
-from edge_agent.engine_settings import engine_settings
-from edge_agent.models.gguf_header import read_header
+from edge_agent.engine_tuning import auto_tuner, prepare_tuned_load
 from edge_agent.models.store import ModelFile
 from edge_agent.status_light import show_status
 from edge_agent.telemetry.event_loop_lag import measure_event_loop_lag
@@ -33,6 +32,7 @@ from edge_agent.telemetry.exposition import ExposedSeries
 from edge_agent.telemetry.remote_write.remote_write import RemoteWrite
 from edge_agent.telemetry.target_labels import TargetLabels
 from edge_agent.telemetry.telemetry import Telemetry, build_telemetry
+from edge_agent.tuning.auto_tuner import tuning_when_idle
 from edge_agent.web.pages import add_pages
 
 ENGINE_COMMAND = (sys.executable, "-m", "edge_agent.engine")
@@ -69,11 +69,13 @@ async def service_running(
         file_sha256=(model_file.sha256 or "")[:12],
         device=board.sampler.snapshot,
     )
+    prepared = await asyncio.to_thread(prepare_tuned_load, config, model_file, state_dir=state_dir)
     engine = EngineClient(
-        engine_settings(config, model_file),
+        prepared.load.settings,
         listener=telemetry.engine,
         queue_size=config.scheduler.queue_size,
-        check_file=lambda: _check_file(model_file.path),
+        check_file=prepared.load.check,
+        fallback=prepared.fallback,
         command=engine_command,
         environ=environ,
     )
@@ -86,7 +88,9 @@ async def service_running(
         try:
             urls, metrics_urls = await _open_listeners(listeners, config, parts)
             await engine.start()
-            yield Service(engine, telemetry, service_drain, board, urls, metrics_urls)
+            tuner = auto_tuner(config, prepared, engine=engine, environ=environ, device=board.sampler.snapshot)
+            async with tuning_when_idle(tuner):
+                yield Service(engine, telemetry, service_drain, board, urls, metrics_urls)
         finally:
             service_drain.start()
             # The engine first: requests that are still open learn from it that they are lost, while they can be told.
@@ -168,7 +172,3 @@ async def _open_listeners(listeners: Listeners, config: Config, parts: ApiParts)
     urls = await listeners.open(api, host=server.host, port=server.port, section="server")
     metrics = build_metrics_application(parts)
     return urls, await listeners.open(metrics, host=telemetry.host, port=telemetry.port, section="telemetry")
-
-
-def _check_file(path: Path) -> None:
-    read_header(path)

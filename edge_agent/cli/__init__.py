@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from edge_agent import __version__
-from edge_agent.cli import chat, config, models, serve
+from edge_agent.cli import bench, chat, config, models, serve
 from edge_agent.cli.context import CommandContext
 from edge_agent.errors import EdgeAgentError
 from edge_agent.logging_setup import escaped
@@ -20,7 +20,7 @@ from edge_agent.logging_setup import escaped
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 
 
-@click.group(name="edge-agent", commands=[serve.serve, chat.chat, models.models, config.config])
+@click.group(name="edge-agent", commands=[serve.serve, chat.chat, bench.bench, models.models, config.config])
 @click.version_option(__version__, prog_name="edge-agent", message="%(prog)s %(version)s")
 def commands() -> None:
     """Serve a local LLM on a small machine, and know from far away how it does."""

@@ -6,7 +6,6 @@ Rich is imported inside the commands, so that other commands start without it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_agent.cli.model_fit import Board, judge_fit, read_board
 from edge_agent.config import Config
-from edge_agent.errors import EdgeAgentError
 from edge_agent.models.byte_size import spell_bytes
 from edge_agent.models.catalog import shipped_catalog
-from edge_agent.models.gguf_header import read_header
-from edge_agent.models.machine_memory import MachineMemory, read_machine_memory
-from edge_agent.models.memory_estimate import estimate_memory
-from edge_agent.models.shape import ModelShape
 from edge_agent.models.store import ModelStore, StoredModel
 from edge_agent.models.transfer import Progress
 
@@ -29,8 +24,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edge_agent.cli.context import CommandContext
-
-log = logging.getLogger(__name__)
 
 # A file that is piped or logged gets a line for each tenth of a download.
 NUM_PLAIN_PROGRESS_LINES = 10
@@ -62,12 +55,12 @@ def list_models(context: CommandContext, config_file: Path | None) -> None:
 
     config = context.config(config_file, {})
     store = _store(context, config)
-    memory = read_machine_memory(Path("/"))
+    board = read_board(config, state_dir=context.state_dir(config), root=Path("/"))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PLAIN_TABLE_WIDTH
-    console.print(_model_table(store.list(), config, memory))
-    console.print(_table_legend(config, memory), soft_wrap=True)
+    console.print(_model_table(store.list(), board))
+    console.print(_table_legend(board), soft_wrap=True)
 
 
 @models.command()
@@ -123,7 +116,7 @@ def _store(context: CommandContext, config: Config) -> ModelStore:
     return ModelStore(folder=folder, catalog=shipped_catalog())
 
 
-def _model_table(stored_models: list[StoredModel], config: Config, memory: MachineMemory | None) -> Table:
+def _model_table(stored_models: list[StoredModel], board: Board) -> Table:
     from rich.table import Table  # noqa: PLC0415 - loaded by the commands that draw with it alone
     from rich.text import Text  # noqa: PLC0415
 
@@ -131,14 +124,13 @@ def _model_table(stored_models: list[StoredModel], config: Config, memory: Machi
     for heading in ("NAME", "HERE", "SIZE", "MEMORY", "FITS", "LICENCE"):
         table.add_column(heading, justify="right" if heading in {"SIZE", "MEMORY"} else "left", no_wrap=True)
     for stored in stored_models:
-        needed_bytes = _needed_bytes(stored, config)
-        size_bytes = stored.size_bytes or stored.entry.size_bytes
+        fit = judge_fit(stored, board)
         cells = [
             stored.entry.name,
             _here(stored),
-            _spell(size_bytes),
-            _spell(needed_bytes),
-            _fits(needed_bytes, memory),
+            _spell(stored.size_bytes or stored.entry.size_bytes),
+            _spell(fit.needed_bytes),
+            fit.verdict,
             stored.entry.licence,
         ]
         # Text, since a name or licence that a user wrote may look like markup.
@@ -146,11 +138,14 @@ def _model_table(stored_models: list[StoredModel], config: Config, memory: Machi
     return table
 
 
-def _table_legend(config: Config, memory: MachineMemory | None) -> str:
-    has = "of unknown size" if memory is None else f"with {spell_bytes(memory.usable_bytes)}"
+def _table_legend(board: Board) -> str:
+    memory = board.memory
+    has = "not known"
+    if memory is not None:
+        has = f"{spell_bytes(memory.usable_bytes)}, of which {spell_bytes(memory.available_bytes)} are available"
     return (
-        f"\nMEMORY is an estimate for {config.model.context_length} tokens of context in {config.model.kv_cache_type}; "
-        f"FITS compares it with this machine's memory ({has})."
+        f"\nMEMORY is an estimate for {board.config.model.context_length} tokens of context, or as many as FITS says, "
+        f"with settings that fit this machine's memory ({has})."
     )
 
 
@@ -160,40 +155,8 @@ def _here(stored: StoredModel) -> str:
     return f"{spell_bytes(stored.num_partial_bytes)} of it" if stored.num_partial_bytes else "no"
 
 
-def _needed_bytes(stored: StoredModel, config: Config) -> int | None:
-    """The estimate from the file if it is here and readable, else from the catalog, else unknown."""
-    shape = stored.entry.shape or _shape_of_file(stored)
-    size_bytes = stored.size_bytes or stored.entry.size_bytes
-    if shape is None or size_bytes is None:
-        return None
-    return estimate_memory(
-        shape,
-        file_size_bytes=size_bytes,
-        context_length=config.model.context_length,
-        kv_cache_type="f16" if config.model.kv_cache_type == "auto" else config.model.kv_cache_type,
-    ).total_bytes
-
-
-def _shape_of_file(stored: StoredModel) -> ModelShape | None:
-    if stored.size_bytes is None:
-        return None
-    try:
-        return read_header(stored.path).shape
-    except EdgeAgentError as error:
-        log.warning("model file is not usable: %s", error)
-        return None
-
-
 def _spell(num_bytes: int | None) -> str:
     return "?" if num_bytes is None else spell_bytes(num_bytes)
-
-
-def _fits(needed_bytes: int | None, memory: MachineMemory | None) -> str:
-    if needed_bytes is None or memory is None:
-        return "?"
-    if needed_bytes <= memory.available_bytes and needed_bytes <= memory.usable_bytes:
-        return "yes"
-    return "if other programs end" if needed_bytes <= memory.usable_bytes else "no"
 
 
 @contextmanager

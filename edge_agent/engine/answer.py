@@ -97,7 +97,7 @@ class Answer:
 
     def _count_draft(self, tokens: list[int], draft: Tokens[int]) -> int:
         """How many drafted tokens became part of the answer."""
-        num_accepted = common_prefix_length(tokens, draft)
+        num_accepted = common_prefix_length(tokens, list(draft))
         self.sequence.num_drafted += len(draft)
         self.sequence.num_accepted += num_accepted
         return num_accepted

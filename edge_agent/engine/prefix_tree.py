@@ -8,11 +8,10 @@ llama.cpp's ids are the ledger's business.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
 
-def common_prefix_length(left: Tokens[int], right: Tokens[int], start: int = 0) -> int:
+def common_prefix_length(left: list[int], right: list[int], start: int = 0) -> int:
     """Number of equal tokens from position `start` of `right` and the beginning of `left`."""
     limit = min(len(left), len(right) - start)
     if limit <= 0 or left[0] != right[start]:

@@ -14,8 +14,9 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from edge_agent.errors import ModelFileError
+from edge_agent.models.gguf_attention import full_attention_layers, sliding_window
 from edge_agent.models.gguf_checks import check_model, chosen_alignment
-from edge_agent.models.gguf_fields import GgufFields
+from edge_agent.models.gguf_fields import MAX_INTEGER, GgufFields
 from edge_agent.models.gguf_metadata import read_metadata
 from edge_agent.models.gguf_stream import GgufStream
 from edge_agent.models.gguf_tensors import TensorTable, read_tensors
@@ -73,7 +74,8 @@ FILE_TYPES = {
 class GgufHeader(Struct, frozen=True, kw_only=True):
     """What a GGUF says about itself; lengths in tokens, widths in elements, `sliding_window` None where there is none.
 
-    `num_heads` and `num_kv_heads` hold one number a layer where layers differ.
+    `num_heads` and `num_kv_heads` hold one number a layer where layers differ; `full_attention_layers` is None where
+    all of them look back on all tokens. `matrix_bytes` are the bytes of what rows are multiplied by, by tensor type.
     """
 
     version: int
@@ -92,6 +94,10 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
     vocabulary_size: int
     has_chat_template: bool
     sliding_window: int | None
+    full_attention_layers: list[int] | None
+    feed_forward_length: int
+    num_used_experts: int
+    matrix_bytes: dict[str, int]
 
     @property
     def shape(self) -> ModelShape:
@@ -104,6 +110,11 @@ class GgufHeader(Struct, frozen=True, kw_only=True):
             value_length=self.value_length,
             vocabulary_size=self.vocabulary_size,
             trained_context_length=self.trained_context_length,
+            num_heads=self.num_heads,
+            feed_forward_length=self.feed_forward_length,
+            num_used_experts=self.num_used_experts,
+            sliding_window=self.sliding_window or 0,
+            full_attention_layers=self.full_attention_layers,
         )
 
 
@@ -161,8 +172,25 @@ def _header(fields: GgufFields, tensors: TensorTable, *, version: int, size_byte
         value_length=fields.model_integer("attention.value_length", default=head_length),
         vocabulary_size=fields.vocabulary.size,
         has_chat_template=bool(fields.text("tokenizer.chat_template", default="")),
-        sliding_window=fields.model_integer("attention.sliding_window", default=0) or None,
+        sliding_window=sliding_window(fields) or None,
+        full_attention_layers=full_attention_layers(fields),
+        feed_forward_length=_feed_forward_length(fields),
+        num_used_experts=_most(fields.model_numbers("expert_used_count", default=0)),
+        matrix_bytes=tensors.matrix_bytes,
     )
+
+
+def _feed_forward_length(fields: GgufFields) -> int:
+    """The widest layer's; that of a layer of experts is the sum over those that one token uses."""
+    dense = _most(fields.model_numbers("feed_forward_length", default=0))
+    expert = _most(fields.model_numbers("expert_feed_forward_length", default=dense))
+    shared = _most(fields.model_numbers("expert_shared_feed_forward_length", default=0))
+    num_used = _most(fields.model_numbers("expert_used_count", default=0))
+    return min(max(dense, num_used * expert + shared), MAX_INTEGER)
+
+
+def _most(numbers: int | list[int]) -> int:
+    return max(numbers, default=0) if isinstance(numbers, list) else numbers
 
 
 def _display_name(fields: GgufFields) -> str:

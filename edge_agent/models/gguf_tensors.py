@@ -16,6 +16,8 @@ MAX_TENSORS = 65536
 MAX_NAME_BYTES = 63
 MAX_DIMENSIONS = 4
 MAX_ELEMENTS = 2**63 - 1
+EMBEDDINGS_NAME = "token_embd.weight"
+OUTPUT_NAME = "output.weight"
 
 
 class TensorType(Struct, frozen=True):
@@ -61,18 +63,27 @@ TENSOR_TYPES = {
 
 
 class TensorTable(Struct, frozen=True):
-    """What the tensors add up to, and which type holds most of the elements."""
+    """What the tensors add up to, and which type holds most of the elements.
+
+    `matrix_bytes` has the bytes, by type, of the matrices that rows are multiplied by.
+    """
 
     num_parameters: int
     main_type: str
+    matrix_bytes: dict[str, int]
 
 
 class _Tensor(Struct, frozen=True):
     name: str
     num_elements: int
     num_row_elements: int
+    num_dimensions: int
     type_id: int
     offset: int
+
+    @property
+    def is_matrix(self) -> bool:
+        return self.num_dimensions >= 2
 
     def num_bytes(self) -> int:
         tensor_type = TENSOR_TYPES.get(self.type_id)
@@ -93,6 +104,7 @@ def read_tensors(stream: GgufStream, *, num_tensors: int, alignment: int) -> Ten
     end = 0
     names: set[str] = set()
     elements_by_type: dict[int, int] = {}
+    matrices: list[_Tensor] = []
     for _ in range(num_tensors):
         tensor = _read_tensor(stream)
         if tensor.name in names:
@@ -102,10 +114,26 @@ def read_tensors(stream: GgufStream, *, num_tensors: int, alignment: int) -> Ten
         names.add(tensor.name)
         end = _aligned(end + tensor.num_bytes(), alignment)
         elements_by_type[tensor.type_id] = elements_by_type.get(tensor.type_id, 0) + tensor.num_elements
+        if tensor.is_matrix:
+            matrices.append(tensor)
         last_end = tensor.offset + tensor.num_bytes()
     _check_file_end(stream, _aligned(stream.position, alignment) + last_end)
     main_type_id = max(elements_by_type, key=lambda type_id: elements_by_type[type_id])
-    return TensorTable(num_parameters=sum(elements_by_type.values()), main_type=TENSOR_TYPES[main_type_id].name)
+    return TensorTable(
+        num_parameters=sum(elements_by_type.values()),
+        main_type=TENSOR_TYPES[main_type_id].name,
+        matrix_bytes=_matrix_bytes(matrices, has_output=OUTPUT_NAME in names),
+    )
+
+
+def _matrix_bytes(matrices: list[_Tensor], *, has_output: bool) -> dict[str, int]:
+    """Token embeddings are only looked up, unless they serve as the output too."""
+    num_bytes: dict[str, int] = {}
+    for matrix in matrices:
+        if matrix.name != EMBEDDINGS_NAME or not has_output:
+            name = TENSOR_TYPES[matrix.type_id].name
+            num_bytes[name] = num_bytes.get(name, 0) + matrix.num_bytes()
+    return num_bytes
 
 
 def _read_tensor(stream: GgufStream) -> _Tensor:
@@ -123,6 +151,7 @@ def _read_tensor(stream: GgufStream) -> _Tensor:
         name=name,
         num_elements=num_elements,
         num_row_elements=dimensions[0],
+        num_dimensions=num_dimensions,
         type_id=stream.u32(),
         offset=stream.u64(),
     )

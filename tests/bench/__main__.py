@@ -1,84 +1,107 @@
-"""`make bench`: edge-agent and llama-server on the same work in turn, as a table of ratios and a picture."""
+"""`make bench`: edge-agent and others on the same work in turn, as a table of ratios beside goals, and a picture.
+
+Each suite writes its figures into a file of its own; the report is made anew of all that are there.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import datetime
+import importlib.metadata
 import os
+import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
-from edge_agent.models.catalog import shipped_catalog
-from edge_agent.models.store import ModelStore
+import yaml
+
+from edge_agent.config_example import known_keys
 
 from .bar_chart import bar_chart
-from .comparison import Row, markdown, rows_of
-from .llama_server import llama_server
-from .load import Figures, measure
-from .servers import Work, edge_agent_command, free_port, llama_server_command, running
-from .workload import users_of
+from .bench_run import SUITES, BenchRun, minutes
+from .comparison import Row
+from .load import BenchError
+from .model_files import ModelFiles
+from .report import figures_table, goals_table, markdown
+from .results import SuiteResult, machine, read_results, write_result
+from .suites import PARTS
 
 PROJECT = Path(__file__).parents[2]
-RIVAL = "llama-server"
-WORKLOADS = ("distinct1", "distinct8", "shared8", "turns", "intrude", "copy")
+WORKLOADS = tuple(dict.fromkeys(name for parts in PARTS.values() for part in parts for name in part.workloads))
 
 
 def main() -> int:
-    """Measure, print, draw."""
+    """Measure, print, write. 1 when a suite could not be measured."""
     options = _options()
-    store = ModelStore(folder=Path.home() / ".local/state/edge-agent/models", catalog=shipped_catalog())
-    model = options.model or store.resolve(name="smollm2-135m-instruct", path=None).path
-    work = Work(
-        model=model, num_threads=options.threads, context_length=options.context_length,
-        num_sequences=options.sequences,
+    run = BenchRun(
+        files=ModelFiles(store=options.models, cache=options.cache), cache=options.cache, environ=os.environ,
+        num_threads=options.threads, num_rounds=options.rounds, settings=dict(options.set), say=_say,
     )  # fmt: skip
-    rows = _compare(work, options.workloads, num_rounds=options.rounds)
-    table = markdown(rows, rival=RIVAL)
-    sys.stdout.write(f"\n{table}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "comparison.md").write_text(table, encoding="utf-8")
-    (options.out / "comparison.svg").write_text(bar_chart(rows, rival=RIVAL), encoding="utf-8")
-    sys.stdout.write(f"\n{options.out}/comparison.svg\n")
-    return 0
+    _say(f"{', '.join(options.suite)}: about {minutes(options.suite, num_rounds=options.rounds):.0f} minutes")
+    num_failed = 0
+    for suite in options.suite:
+        try:
+            _measure(run, suite, options)
+        except (BenchError, subprocess.CalledProcessError) as error:
+            num_failed += 1
+            _say(f"{suite}: {error}")
+    return 1 if num_failed else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("workloads", nargs="*", default=WORKLOADS, help=f"default: {' '.join(WORKLOADS)}")
+    parser.add_argument("--suite", action="append", choices=SUITES, help="may be repeated; default: all")
+    parser.add_argument(
+        "--work", nargs="*", choices=WORKLOADS, default=[], help="only these workloads; prints, and writes nothing"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", type=Path, help="a GGUF file; default: the small model")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--context-length", type=int, default=16384)
-    parser.add_argument("--sequences", type=int, default=8)
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a setting of edge-agent"
+    )
+    parser.add_argument("--models", type=Path, default=Path.home() / ".local/state/edge-agent/models")
+    parser.add_argument("--cache", type=Path, default=PROJECT / ".cache" / "bench")
     parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "bench")
     options = parser.parse_args()
-    for name in options.workloads:
-        try:
-            users_of(name, salt="")
-        except ValueError as error:
-            parser.error(str(error))
+    options.suite = options.suite or list(SUITES)
     return options
 
 
-def _compare(work: Work, workloads: list[str], *, num_rounds: int) -> list[Row]:
-    """Both are up all the time, and only one is asked at a time: an idle server costs next to nothing."""
-    program = llama_server(PROJECT / ".cache" / "bench")
-    their_port, our_port = free_port(), free_port()
-    theirs: dict[str, list[Figures]] = defaultdict(list)
-    ours: dict[str, list[Figures]] = defaultdict(list)
-    with (
-        running(llama_server_command(program, work, port=their_port), port=their_port, ready_path="/health") as rival,
-        running(edge_agent_command(work, port=our_port), port=our_port, ready_path="/ready") as url,
-    ):
-        for number in range(num_rounds):
-            for name in workloads:
-                users = users_of(name, salt=str(number))
-                theirs[name].append(asyncio.run(measure(rival, users)))
-                ours[name].append(asyncio.run(measure(url, users)))
-                sys.stdout.write(f"round {number + 1} of {num_rounds}: {name}\n")
-                sys.stdout.flush()
-    return [row for name in workloads for row in rows_of(name, theirs[name], ours[name])]
+def _setting(text: str) -> tuple[str, object]:
+    key, _, value = text.partition("=")
+    if key not in known_keys():
+        raise argparse.ArgumentTypeError(f"no such key {key}; edge-agent config example lists all keys")
+    return key, yaml.safe_load(value)
+
+
+def _measure(run: BenchRun, suite: str, options: argparse.Namespace) -> None:
+    rows = run.rows(suite, options.work)
+    _say(f"\n{suite}\n{figures_table(rows)}\n{goals_table([(suite, row) for row in rows if row.goal is not None])}")
+    if options.work:
+        return
+    write_result(options.out, _result(run, suite, rows))
+    results = read_results(options.out, SUITES)
+    (options.out / "comparison.md").write_text(markdown(results), encoding="utf-8")
+    (options.out / "comparison.svg").write_text(bar_chart(results), encoding="utf-8")
+
+
+def _result(run: BenchRun, suite: str, rows: list[Row]) -> SuiteResult:
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return SuiteResult(
+        suite=suite,
+        day=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        machine=machine(cpuinfo, num_cpus=os.cpu_count() or 1),
+        num_threads=run.num_threads,
+        num_rounds=run.num_rounds,
+        llama_cpp_python=importlib.metadata.version("llama-cpp-python"),
+        settings=dict(run.settings),
+        rows=rows,
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

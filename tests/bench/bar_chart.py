@@ -1,44 +1,101 @@
-"""A comparison as a picture: one bar a row, its length the ratio, a line where both are equal. Pure; SVG as text."""
+"""The comparison as a picture: for each goal a bar, how many times better edge-agent is, with a mark at the goal.
+
+Logarithmic, since gains lie between a tenth and a hundredfold: as far right of the line as another is left of it is
+as much better as that one is worse. Pure; SVG as text.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from .comparison import Row
+from .report import goal_text, ratio_text
+from .results import SuiteResult
 
-WIDTH, LABEL_WIDTH, ROW_HEIGHT, TOP = 860, 250, 26, 56
-# A ratio beyond this is drawn as this; its number stands beside it.
-LONGEST_RATIO = 2.0
-UNIT = (WIDTH - LABEL_WIDTH - 90) / LONGEST_RATIO
-WIN, LOSS = "#0b6e4f", "#b4532a"
+WIDTH, LABEL_WIDTH, NUMBERS_WIDTH = 980, 372, 170
+ROW_HEIGHT, HEADING_HEIGHT, TOP = 28, 34, 92
+# Gains beyond these are drawn as these; their numbers stand beside them.
+LEAST_GAIN, MOST_GAIN = 0.5, 64.0
+TICKS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+PLOT_WIDTH = WIDTH - LABEL_WIDTH - NUMBERS_WIDTH
+MET, MISSED, INK, FAINT = "#1b7f5c", "#c0562f", "#1d2430", "#d5d9e0"
 
 
-def bar_chart(rows: list[Row], *, rival: str) -> str:
-    """An SVG document. Green where edge-agent is better, whichever direction that is."""
-    height = TOP + ROW_HEIGHT * len(rows) + 16
-    equal = LABEL_WIDTH + UNIT
+def bar_chart(results: Sequence[SuiteResult]) -> str:
+    """An SVG document of all rows that have a goal, under a heading a suite."""
+    groups = [(result.suite, [row for row in result.rows if row.goal is not None]) for result in results]
+    bodies, bottom = _groups([group for group in groups if group[1]])
+    height = bottom + 18
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" '
-        f'font-size="13" role="img"><title>edge-agent by {escape(rival)}, ratios</title>',
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        f'<text x="16" y="26" font-size="16" font-weight="600">edge-agent by {escape(rival)}</text>',
-        f'<text x="{equal:.0f}" y="44" text-anchor="middle" fill="#556">equal</text>',
-        f'<path d="M{equal:.0f} {TOP - 6}V{height - 12}" stroke="#556" stroke-dasharray="4 3"/>',
-        *(part for index, row in enumerate(rows) for part in _bar(row, TOP + ROW_HEIGHT * index)),
+        f'font-size="13" fill="{INK}" role="img"><title>edge-agent beside others: how many times better</title>',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        *_legend(),
+        *(part for tick in TICKS for part in _tick(tick, bottom)),
+        *bodies,
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _bar(row: Row, top: int) -> list[str]:
-    width = UNIT * min(row.ratio, LONGEST_RATIO)
-    # Which way is better.
-    arrow = "↑" if row.figure.is_more_better else "↓"
+def _legend() -> list[str]:
     return [
-        f'<text x="{LABEL_WIDTH - 10}" y="{top + 14}" text-anchor="end">{escape(row.workload)}: '
-        f"{escape(row.figure.title)} {arrow}</text>",
-        f'<rect x="{LABEL_WIDTH}" y="{top}" width="{width:.1f}" height="18" rx="3" '
-        f'fill="{WIN if row.is_win else LOSS}"/>',
-        f'<text x="{LABEL_WIDTH + width + 8:.1f}" y="{top + 14}" stroke="#fff" stroke-width="4" paint-order="stroke">'
-        f"{row.ratio:.2f}</text>",
+        '<text x="16" y="28" font-size="17" font-weight="600">edge-agent beside others: how many times better</text>',
+        _legend_box(16, MET, "goal met"),
+        _legend_box(112, MISSED, "goal not met"),
+        _goal_mark(242, 38),
+        '<text x="252" y="53">goal</text>',
+        f'<text x="{WIDTH - 16}" y="{TOP - 12}" text-anchor="end" font-weight="600">ratio, goal</text>',
     ]
+
+
+def _legend_box(x: int, fill: str, text: str) -> str:
+    return f'<rect x="{x}" y="42" width="14" height="14" rx="3" fill="{fill}"/><text x="{x + 20}" y="53">{text}</text>'
+
+
+def _tick(gain: float, bottom: int) -> list[str]:
+    x = _x(gain)
+    stroke = INK if gain == 1 else FAINT
+    text = "equal" if gain == 1 else f"{gain:g}x"
+    return [
+        f'<path d="M{x:.1f} {TOP - 6}V{bottom}" stroke="{stroke}"/>',
+        f'<text x="{x:.1f}" y="{TOP - 12}" text-anchor="middle">{text}</text>',
+    ]
+
+
+def _groups(groups: Sequence[tuple[str, list[Row]]]) -> tuple[list[str], int]:
+    """The headings and bars, and where they end."""
+    parts, y = [], TOP
+    for suite, rows in groups:
+        # Off the plot, so that no line crosses it.
+        parts.append(f'<text x="16" y="{y + 20}" font-weight="600">{escape(suite)}</text>')
+        y += HEADING_HEIGHT
+        for row in rows:
+            parts += _bar(row, y)
+            y += ROW_HEIGHT
+    return parts, y
+
+
+def _bar(row: Row, y: int) -> list[str]:
+    left, right = sorted((_x(1), _x(row.gain)))
+    text = f"{row.work}: {row.figure.value}"
+    if row.against != "llama-server":
+        text += f" ({row.against})"
+    return [
+        f'<text x="{LABEL_WIDTH - 12}" y="{y + 15}" text-anchor="end" font-size="12">{escape(text)}</text>',
+        f'<rect x="{left:.1f}" y="{y + 2}" width="{max(2.0, right - left):.1f}" height="17" rx="3" '
+        f'fill="{MET if row.is_met else MISSED}"/>',
+        _goal_mark(_x(row.goal_gain or 1.0), y - 1),
+        f'<text x="{WIDTH - 16}" y="{y + 15}" text-anchor="end">{ratio_text(row)}, goal {goal_text(row)}</text>',
+    ]
+
+
+def _goal_mark(x: float, y: int) -> str:
+    return f'<rect x="{x - 2:.1f}" y="{y}" width="4" height="23" rx="2" fill="{INK}" stroke="#ffffff"/>'
+
+
+def _x(gain: float) -> float:
+    share = math.log(min(max(gain, LEAST_GAIN), MOST_GAIN) / LEAST_GAIN) / math.log(MOST_GAIN / LEAST_GAIN)
+    return LABEL_WIDTH + share * PLOT_WIDTH

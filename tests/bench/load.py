@@ -29,15 +29,22 @@ class Answer:
     pieces: list[float] = field(default_factory=list)
     text: str = ""
     num_tokens: int = 0
+    num_prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A workload's figures. Seconds; tokens/s are all generated tokens by the whole time, pauses included."""
+    """A workload's figures. Seconds; tokens/s are all generated tokens by the whole time, pauses included.
+
+    `num_prompt_tokens` are those of all requests, 0 for a server that does not tell.
+    """
 
     tokens_per_second: float
     first_token_seconds: float
     longest_gap_seconds: float
+    wall_seconds: float
+    num_tokens: int
+    num_prompt_tokens: int
 
 
 async def measure(url: str, users: list[User], *, clock: Callable[[], float] = time.perf_counter) -> Figures:
@@ -45,9 +52,9 @@ async def measure(url: str, users: list[User], *, clock: Callable[[], float] = t
     timeout = aiohttp.ClientTimeout(total=900)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as http:
         started = clock()
-        answers = await asyncio.gather(*(_converse(http, url, user, clock) for user in users))
+        answers = await _all_answers(http, url, users, clock)
         wall_seconds = clock() - started
-    return figures_of([answer for of_user in answers for answer in of_user], wall_seconds=wall_seconds)
+    return figures_of(answers, wall_seconds=wall_seconds)
 
 
 def figures_of(answers: list[Answer], *, wall_seconds: float) -> Figures:
@@ -56,11 +63,25 @@ def figures_of(answers: list[Answer], *, wall_seconds: float) -> Figures:
     gaps = [
         later - earlier for answer in answers for earlier, later in zip(answer.pieces, answer.pieces[1:], strict=False)
     ]
+    num_tokens = sum(answer.num_tokens for answer in answers)
     return Figures(
-        tokens_per_second=sum(answer.num_tokens for answer in answers) / wall_seconds,
+        tokens_per_second=num_tokens / wall_seconds,
         first_token_seconds=firsts[len(firsts) // 2],
         longest_gap_seconds=max(gaps, default=0.0),
+        wall_seconds=wall_seconds,
+        num_tokens=num_tokens,
+        num_prompt_tokens=sum(answer.num_prompt_tokens for answer in answers),
     )
+
+
+async def _all_answers(
+    http: aiohttp.ClientSession, url: str, users: list[User], clock: Callable[[], float]
+) -> list[Answer]:
+    try:
+        conversations = await asyncio.gather(*(_converse(http, url, user, clock) for user in users))
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise BenchError(f"{url} broke off: {error!r}") from error
+    return [answer for answers in conversations for answer in answers]
 
 
 async def _converse(http: aiohttp.ClientSession, url: str, user: User, clock: Callable[[], float]) -> list[Answer]:
@@ -85,8 +106,10 @@ async def _ask(
         "temperature": 0,
         "stream": True,
         "stream_options": {"include_usage": True},
-        # A full answer from everyone: who stops early has not done the same work.
+        # A full answer from everyone: who stops early has not done the same work. llama-cpp-python's server knows the
+        # second word only, the others the first.
         "ignore_eos": True,
+        "min_tokens": question.max_tokens,
     }
     answer = Answer(asked=clock())
     async with http.post(f"{url}/v1/chat/completions", json=body) as response:
@@ -94,17 +117,22 @@ async def _ask(
             raise BenchError(f"{url} answered {response.status}: {(await response.text())[:300]}")
         async for line in response.content:
             if line.startswith(b"data: {"):
-                _take(json.loads(line[6:]), answer, now=clock())
+                _take(json.loads(line[6:]), answer, question, now=clock())
     if answer.num_tokens != question.max_tokens or not answer.pieces:
         raise BenchError(f"{url} generated {answer.num_tokens} tokens of {question.max_tokens}")
     return answer
 
 
-def _take(event: dict[str, Any], answer: Answer, *, now: float) -> None:
+def _take(event: dict[str, Any], answer: Answer, question: Question, *, now: float) -> None:
     if "error" in event:
         raise BenchError(f"the stream broke off: {event['error']}")
-    answer.num_tokens = (event.get("usage") or {}).get("completion_tokens", answer.num_tokens)
     for choice in event.get("choices", []):
         if piece := (choice.get("delta") or {}).get("content"):
             answer.pieces.append(now)
             answer.text += piece
+        if choice.get("finish_reason") == "length":
+            # What a server without usage in its stream says of the number.
+            answer.num_tokens = question.max_tokens
+    usage = event.get("usage") or {}
+    answer.num_tokens = usage.get("completion_tokens", answer.num_tokens)
+    answer.num_prompt_tokens = usage.get("prompt_tokens", answer.num_prompt_tokens)

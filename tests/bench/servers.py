@@ -1,70 +1,68 @@
-"""Starts the servers that are compared, each with its own words for the same work, and ends them."""
+"""Starts the servers that are compared, and ends them. What each is told for its work, `contenders` knows."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from .load import BenchError
 
 # A 4B model off a slow disk.
 START_SECONDS = 300
+# A server that has not ended so long after SIGTERM hangs; answers are over by then.
+STOP_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What both are started for."""
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A program: its command line for a port, and where it answers 200 when it can be asked.
 
-    model: Path
-    num_threads: int
-    context_length: int
-    num_sequences: int
+    `environment` None inherits this process's.
+    """
 
-
-def llama_server_command(program: Path, work: Work, *, port: int) -> list[str]:
-    """llama-server with one KV cache for all, as edge-agent has."""
-    return [
-        str(program), "-m", str(work.model), "-t", str(work.num_threads), "-c", str(work.context_length),
-        "-np", str(work.num_sequences), "-kvu", "--port", str(port),
-    ]  # fmt: skip
+    command: Callable[[int], list[str]]
+    ready_path: str
+    environment: Mapping[str, str] | None = None
 
 
-def edge_agent_command(work: Work, *, port: int) -> list[str]:
-    """edge-agent as its user starts it."""
-    return [
-        sys.executable, "-m", "edge_agent", "serve", "--model", str(work.model), "--threads", str(work.num_threads),
-        "--context-length", str(work.context_length), "--max-sequences", str(work.num_sequences), "--port", str(port),
-    ]  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """One that is up."""
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    url: str
+    pid: int
 
 
 @contextmanager
-def running(command: list[str], *, port: int, ready_path: str) -> Iterator[str]:
-    """The server's URL, once it answers 200 at `ready_path`. Raises BenchError with its last lines when it does not."""
+def running(server: Server) -> Iterator[RunningServer]:
+    """The server, once it is ready. Raises BenchError with its last lines when it does not get so far."""
+    port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile("w+") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(server.command(port), stdout=log, stderr=log, env=server.environment) as process,
+    ):
         try:
-            _wait_until_ready(process, url + ready_path)
-            yield url
+            _wait_until_ready(process, url + server.ready_path)
+            yield RunningServer(url, process.pid)
         except BenchError as error:
             log.seek(0)
             raise BenchError(f"{error}\n{log.read()[-2000:]}") from error
         finally:
-            process.terminate()
+            _end(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
@@ -79,3 +77,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
         except OSError:
             time.sleep(0.2)
     raise BenchError(f"{process.args!r} is not ready after {START_SECONDS} s")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -63,9 +63,10 @@ async def test_a_conversation_goes_on_with_the_answers_it_got() -> None:
 
 
 async def test_everyone_is_asked_for_a_full_answer_at_temperature_0() -> None:
-    async with server(lambda _: [piece("a"), usage(2)]) as (url, (bodies)):
+    async with server(lambda _: [piece("a"), usage(2)]) as (url, bodies):
         await measure(url, [User([question("one")])])
-    assert (bodies[0]["ignore_eos"], bodies[0]["temperature"], bodies[0]["max_tokens"]) == (True, 0, 2)
+    asked = {name: bodies[0][name] for name in ("ignore_eos", "min_tokens", "max_tokens", "temperature")}
+    assert asked == {"ignore_eos": True, "min_tokens": 2, "max_tokens": 2, "temperature": 0}
 
 
 @pytest.mark.parametrize(
@@ -88,12 +89,27 @@ async def test_a_refusal_ends_the_comparison_with_its_status() -> None:
             await measure(url, [User([question("one")])])
 
 
+async def test_a_server_without_usage_is_believed_when_it_stopped_for_length() -> None:
+    ended = {"choices": [{"delta": {}, "finish_reason": "length"}]}
+    async with server(lambda _: [piece("a"), ended]) as (url, _):
+        figures = await measure(url, [User([question("one")])])
+    assert (figures.num_tokens, figures.num_prompt_tokens) == (2, 0)
+
+
+async def test_a_server_that_breaks_off_ends_the_comparison() -> None:
+    async with server(lambda _: []) as (url, _):
+        pass
+    with pytest.raises(BenchError, match="broke off"):
+        await measure(url, [User([question("one")])])
+
+
 def test_figures_are_of_all_answers_together() -> None:
     answers = [
-        Answer(asked=0.0, pieces=[1.0, 1.5, 4.0], num_tokens=3),
-        Answer(asked=0.5, pieces=[1.0, 1.25], num_tokens=2),
+        Answer(asked=0.0, pieces=[1.0, 1.5, 4.0], num_tokens=3, num_prompt_tokens=10),
+        Answer(asked=0.5, pieces=[1.0, 1.25], num_tokens=2, num_prompt_tokens=20),
         Answer(asked=1.0, pieces=[4.0], num_tokens=1),
     ]
     assert figures_of(answers, wall_seconds=4.0) == Figures(
-        tokens_per_second=1.5, first_token_seconds=1.0, longest_gap_seconds=2.5
-    )
+        tokens_per_second=1.5, first_token_seconds=1.0, longest_gap_seconds=2.5, wall_seconds=4.0,
+        num_tokens=6, num_prompt_tokens=30,
+    )  # fmt: skip

@@ -27,6 +27,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert code == 0
     assert [line.split()[0] for line in out.split("Commands:\n")[1].splitlines()] == [
+        "bench",
         "chat",
         "config",
         "models",
