@@ -55,8 +55,7 @@ check: $(INSTALLED_DEV) ## Check format, lint, types, layers and rule files.
 	promtool test rules $(wildcard dashboards/rules/tests/*.yml)
 	cd ansible && $(abspath $(BIN))/ansible-lint --offline
 
-bench: $(INSTALLED_DEV) ## Compare with llama-server, side by side, into docs/bench (builds it first, once: minutes).
-	$(BIN)/edge-agent models pull smollm2-135m-instruct
+bench: $(INSTALLED_DEV) ## Compare with llama-server and others into docs/bench (builds them first, once; ARGS='--suite small').
 	$(BIN)/python -m tests.bench $(ARGS)
 
 format: $(INSTALLED_DEV) ## Format the code, and mend what the linter can mend.

@@ -74,7 +74,7 @@ def free_choices(config: Config) -> frozenset[MemoryChoice]:
 def memory_settings(settings: EngineSettings) -> MemorySettings:
     """Those of the engine's settings that memory depends on."""
     num_sequence_ids = _num_sequence_ids(settings)
-    num_drafted_rows = settings.max_sequences * (1 + settings.max_draft_tokens)
+    num_drafted_rows = settings.max_sequences + settings.max_draft_tokens
     return MemorySettings(
         context_length=settings.context_length,
         num_sequence_ids=num_sequence_ids,

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from edge_agent.config_example import known_keys
+from edge_agent.config_file import load_config, state_dir
 
 from .bar_chart import bar_chart
 from .bench_run import SUITES, BenchRun, minutes
@@ -34,7 +35,7 @@ def main() -> int:
     """Measure, print, write. 1 when a suite could not be measured."""
     options = _options()
     run = BenchRun(
-        files=ModelFiles(store=options.models, cache=options.cache), cache=options.cache, environ=os.environ,
+        files=ModelFiles(store=_model_folder(), cache=options.cache), cache=options.cache, environ=os.environ,
         num_threads=options.threads, num_rounds=options.rounds, settings=dict(options.set), say=_say,
     )  # fmt: skip
     _say(f"{', '.join(options.suite)}: about {minutes(options.suite, num_rounds=options.rounds):.0f} minutes")
@@ -59,12 +60,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="KEY=VALUE", help="a setting of edge-agent"
     )
-    parser.add_argument("--models", type=Path, default=Path.home() / ".local/state/edge-agent/models")
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache" / "bench")
     parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "bench")
     options = parser.parse_args()
     options.suite = options.suite or list(SUITES)
     return options
+
+
+def _model_folder() -> Path:
+    """Where `edge-agent models pull` puts a file."""
+    config = load_config(file=None, environ=os.environ, overrides={})
+    return Path(config.models.dir) if config.models.dir else state_dir(config, os.environ) / "models"
 
 
 def _setting(text: str) -> tuple[str, object]:
