@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .comparison import Row, rows_of
-from .load import Figures, measure
+from .load import BenchError, Figures, measure
 from .servers import Server, running
 from .workload import users_of
 
@@ -36,9 +36,9 @@ def take_rounds(
     taken: Taken = defaultdict(list)
     with ExitStack() as stack:
         urls = {contender.name: stack.enter_context(running(contender.server)).url for contender in contenders}
-        for url in urls.values():
-            # The first answer after a start pays for pages that are not mapped yet.
-            asyncio.run(measure(url, users_of("distinct1", salt="warm-up")))
+        # The first answer after a start pays for pages that are not mapped yet.
+        first = {name: asyncio.run(measure(url, users_of("distinct1", salt="warm-up"))) for name, url in urls.items()}
+        check_same_prompt({name: figures.num_prompt_tokens for name, figures in first.items()})
         for number in range(num_rounds):
             for work in workloads:
                 for contender in _in_turn(contenders, number):
@@ -47,6 +47,15 @@ def take_rounds(
                         taken[contender.name, work].append(figures)
                 say(f"round {number + 1} of {num_rounds}: {work}")
     return dict(taken)
+
+
+def check_same_prompt(num_tokens: Mapping[str, int]) -> None:
+    """Raises BenchError when servers made different tokens of one conversation: their chat templates differ, and so
+    would their work. 0 is of a server that does not tell.
+    """
+    if len(set(num_tokens.values()) - {0}) > 1:
+        counts = ", ".join(f"{name}: {count}" for name, count in num_tokens.items())
+        raise BenchError(f"the same prompt has different numbers of tokens ({counts}); give both one chat template")
 
 
 def compare_with(ours: str, rivals: Sequence[str], taken: Taken, titles: dict[str, str]) -> list[Row]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from .bench_run import minutes
 from .comparison import Figure
-from .load import Figures
-from .rounds import compare_with
+from .load import BenchError, Figures
+from .rounds import check_same_prompt, compare_with
 
 
 def figures(tokens_per_second: float) -> Figures:
@@ -29,3 +31,9 @@ def test_each_rival_is_compared_on_what_it_took_part_in_under_its_title() -> Non
         ("them", "six turns", Figure.TOKENS_PER_SECOND, 2.0),
         ("others", "copy", Figure.TOKENS_PER_SECOND, 0.5),
     ]
+
+
+def test_servers_that_read_one_prompt_differently_are_not_compared() -> None:
+    check_same_prompt({"us": 130, "them": 130, "one that does not tell": 0})
+    with pytest.raises(BenchError, match="us: 130, them: 131"):
+        check_same_prompt({"us": 130, "them": 131})
