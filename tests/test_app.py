@@ -16,11 +16,10 @@ import pytest
 
 from edge_agent import app
 from edge_agent.app import serve
-from edge_agent.config import Config, ModelSection, ModelsSection, SchedulerSection, ServerSection, TelemetrySection
-from edge_agent.engine_settings import engine_settings, num_physical_cores
+from edge_agent.config import Config, ModelSection, ModelsSection, ServerSection, TelemetrySection
 from edge_agent.errors import ConfigError, ModelNotFoundError
 from edge_agent.models.store import ModelFile
-from edge_agent.protocol import Accepted, EngineSettings, SequenceReport, Tokenized
+from edge_agent.protocol import Accepted, SequenceReport, Tokenized
 from edge_agent.service import Service, service_running
 from tests.api.service import sample
 from tests.engine_client.scripted_engine import (
@@ -36,6 +35,7 @@ from tests.engine_client.scripted_engine import (
     make_report,
     write_script,
 )
+from tests.models.gguf_builder import u32, write_gguf
 
 MESSAGES = {"messages": [{"role": "user", "content": "hi"}]}
 ENDLESS: list[AnyInstruction] = [READY, Serve(is_endless=True)]
@@ -145,6 +145,19 @@ async def test_file_that_is_no_model_leaves_a_service_that_says_so(tmp_path: Pat
         assert count_lives(tmp_path / "script") == 0
 
 
+async def test_model_that_needs_more_memory_than_any_machine_has_leaves_a_service_that_says_so(tmp_path: Path) -> None:
+    # 512 layers of 4,096 heads of 65,536 elements: half a terabyte for each token.
+    numbers = {"block_count": 512, "attention.head_count": 4096, "attention.head_count_kv": 4096}
+    numbers |= {"attention.key_length": 65536, "attention.value_length": 65536}
+    path = write_gguf(tmp_path / "huge.gguf", {f"llama.{name}": u32(number) for name, number in numbers.items()})
+    huge = ModelFile(alias="huge", path=path, size_bytes=path.stat().st_size, sha256=None)
+    async with running(make_config(), huge, tmp_path, [READY, Serve()]) as (service, http):
+        await service.engine.wait_settled()
+        status, text = await get(http, "/ready")
+        assert (status, '"status":"load_failed"' in text, "huge needs" in text) == (503, True, True)
+        assert count_lives(tmp_path / "script") == 0
+
+
 async def test_metrics_move_to_a_listener_of_their_own(model_file: ModelFile, tmp_path: Path) -> None:
     config = make_config(telemetry=TelemetrySection(port=0))
     async with running(config, model_file, tmp_path, [Await("stop")]) as (service, http):
@@ -249,60 +262,7 @@ async def test_answer_that_does_not_finish_is_told_that_it_is_lost(
         assert await serving == 0
 
 
-# --- what the engine is told, and the log ------------------------------------------------------------------------
-
-
-def test_engine_settings_are_the_configuration_in_the_engines_units() -> None:
-    config = Config(
-        model=ModelSection(context_length=2048, kv_cache_type="q8_0", threads=3, gpu_layers=0, mlock=True),
-        scheduler=SchedulerSection(max_sequences=2, target_inter_token_ms=125),
-    )
-    model_file = ModelFile(alias="tiny", path=Path("/models/tiny.gguf"), size_bytes=1, sha256=None)
-    assert engine_settings(config, model_file) == EngineSettings(
-        model_path="/models/tiny.gguf",
-        context_length=2048,
-        max_sequences=2,
-        max_batch_tokens=512,
-        max_step_seconds=5.0,
-        target_inter_token_seconds=0.125,
-        max_saved_prefix_bytes=64 * 1024 * 1024,
-        max_draft_tokens=16,
-        kv_cache_type="q8_0",
-        flash_attention=True,
-        micro_batch_tokens=512,
-        repack=True,
-        swa_full=True,
-        num_threads=3,
-        num_threads_batch=3,
-        num_gpu_layers=0,
-        mmap=True,
-        mlock=True,
-        model_digest="",
-        prefix_folder="",
-        max_disk_prefix_bytes=512 * 1024 * 1024,
-    )
-
-
-def cpu_folder(tmp_path: Path, siblings: dict[int, str]) -> Path:
-    for cpu, text in siblings.items():
-        topology = tmp_path / f"cpu{cpu}" / "topology"
-        topology.mkdir(parents=True)
-        (topology / "thread_siblings_list").write_text(text + "\n")
-    return tmp_path
-
-
-def test_hyperthreads_of_a_core_count_once(tmp_path: Path) -> None:
-    folder = cpu_folder(tmp_path, {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"})
-    assert num_physical_cores(folder, usable={0, 1, 2, 3}) == 2
-
-
-def test_cores_that_the_process_may_not_use_do_not_count(tmp_path: Path) -> None:
-    folder = cpu_folder(tmp_path, {0: "0", 1: "1", 2: "2", 3: "3"})
-    assert num_physical_cores(folder, usable={1, 2, 3}) == 3
-
-
-def test_cpus_without_topology_count_as_cores(tmp_path: Path) -> None:
-    assert num_physical_cores(tmp_path, usable={0, 1, 2, 3}) == 4
+# --- the log -----------------------------------------------------------------------------------------------------
 
 
 async def test_log_has_one_line_a_listener_with_its_url(

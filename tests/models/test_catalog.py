@@ -15,7 +15,7 @@ from edge_agent.models.catalog import (
     shipped_catalog,
     write_user_catalog,
 )
-from edge_agent.models.memory_estimate import estimate_memory
+from edge_agent.models.gguf_header import read_header
 from edge_agent.models.sources import HuggingFaceSource, ModelScopeSource, PypiSource, parse_source
 
 ENTRY = CatalogEntry(name="mine", file="mine.gguf", sources=["https://h.example/mine.gguf"])
@@ -55,8 +55,12 @@ def test_shipped_sources_are_tried_in_the_intended_order() -> None:
 def test_the_reference_model_keeps_147456_bytes_a_token_in_f16() -> None:
     shape = shipped_catalog().find("qwen3-4b-instruct-2507").shape
     assert shape is not None
-    one = estimate_memory(shape, file_size_bytes=0, context_length=1, kv_cache_type="f16")
-    assert one.kv_cache_bytes == 147456
+    assert shape.num_kv_elements_per_cell * 2 == 147456
+
+
+def test_the_shapes_are_those_in_the_headers_of_the_files(smollm2_path: Path, gemma3_path: Path) -> None:
+    assert shipped_catalog().find("smollm2-135m-instruct").shape == read_header(smollm2_path).shape
+    assert shipped_catalog().find("gemma-3-270m").shape == read_header(gemma3_path).shape
 
 
 def test_an_unknown_name_is_answered_with_where_to_look() -> None:

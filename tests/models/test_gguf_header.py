@@ -62,6 +62,11 @@ def test_a_small_model_is_described_by_its_header(tmp_path: Path) -> None:
         vocabulary_size=6,
         has_chat_template=True,
         sliding_window=None,
+        full_attention_layers=None,
+        feed_forward_length=128,
+        num_used_experts=0,
+        # The embeddings of 6 tokens, which are the output too.
+        matrix_bytes={"f32": 1536},
     )
 
 
@@ -103,6 +108,32 @@ def test_stated_head_lengths_and_window_win_over_defaults(tmp_path: Path) -> Non
     header = header_of(tmp_path, build_gguf(changes))
     assert (header.key_length, header.value_length, header.sliding_window) == (32, 24, 128)
     assert (header.has_chat_template, header.quantization) == (False, "F32")
+
+
+def test_experts_that_a_token_uses_add_up_to_one_width(tmp_path: Path) -> None:
+    changes: dict[str, Value | None] = {
+        "llama.expert_count": u32(8),
+        "llama.expert_used_count": u32(2),
+        "llama.expert_feed_forward_length": u32(96),
+        "llama.expert_shared_feed_forward_length": u32(10),
+    }
+    header = header_of(tmp_path, build_gguf(changes))
+    assert (header.feed_forward_length, header.num_used_experts) == (202, 2)
+
+
+def test_the_widest_layer_counts(tmp_path: Path) -> None:
+    header = header_of(tmp_path, build_gguf({"llama.feed_forward_length": u32_array([128, 512])}))
+    assert header.feed_forward_length == 512
+
+
+def test_matrices_are_added_up_by_type_and_embeddings_count_only_as_the_output(tmp_path: Path) -> None:
+    norm = Tensor(name="output_norm.weight", dimensions=(64,), num_bytes=256)
+    query = Tensor(name="blk.0.attn_q.weight", dimensions=(64, 64), type_id=8, num_bytes=64 * 68)
+    output = Tensor(name="output.weight", dimensions=(64, 6), type_id=1, num_bytes=768)
+    untied = header_of(tmp_path, build_gguf(tensors=(Tensor(), norm, query, output)))
+    assert untied.matrix_bytes == {"q8_0": 4352, "f16": 768}
+    tied = header_of(tmp_path, build_gguf(tensors=(Tensor(), norm, query)))
+    assert tied.matrix_bytes == {"f32": 1536, "q8_0": 4352}
 
 
 def test_a_name_with_control_characters_is_made_fit_for_a_log_line(tmp_path: Path) -> None:

@@ -57,6 +57,62 @@ def test_the_tightest_cgroup_limit_counts(tmp_path: Path, files: dict[str, str],
     assert memory.usable_bytes == (limit_bytes or 8 * GIB)
 
 
+V2_GROUP = "sys/fs/cgroup/system.slice/edge.service"
+V2 = {
+    "proc/self/cgroup": "0::/system.slice/edge.service\n",
+    f"{V2_GROUP}/memory.max": f"{3 * GIB}\n",
+    f"{V2_GROUP}/memory.current": f"{2 * GIB}\n",
+    # Of the two used, one and a half are pages of files.
+    f"{V2_GROUP}/memory.stat": f"anon {GIB // 2}\nfile {2 * GIB}\ninactive_file {GIB}\nactive_file {GIB // 2}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "available_bytes"),
+    [
+        ({}, 5 * GIB // 2),
+        ({f"{V2_GROUP}/memory.high": f"{2 * GIB}\n"}, 3 * GIB // 2),
+        ({f"{V2_GROUP}/memory.high": "max\n"}, 5 * GIB // 2),
+        ({f"{V2_GROUP}/memory.max": "max\n"}, 4 * GIB),
+        ({f"{V2_GROUP}/memory.max": f"{100 * GIB}\n"}, 4 * GIB),
+        ({f"{V2_GROUP}/memory.current": f"{9 * GIB}\n"}, 0),
+        ({f"{V2_GROUP}/memory.current": "?"}, 3 * GIB),
+        ({f"{V2_GROUP}/memory.stat": "nonsense"}, GIB),
+        ({"sys/fs/cgroup/system.slice/memory.max": f"{GIB}\n"}, GIB),
+        ({f"{V2_GROUP}/memory.max": "9" * 5000}, 4 * GIB),
+    ],
+    ids=[
+        "file pages do not count as used",
+        "a group is slowed down at memory.high",
+        "no memory.high",
+        "no limit",
+        "a limit above what the machine has",
+        "over the limit",
+        "use unknown",
+        "file pages unknown",
+        "a tighter group above",
+        "a number that is none",
+    ],
+)
+def test_what_is_left_of_a_cgroup_is_available(tmp_path: Path, changes: dict[str, str], available_bytes: int) -> None:
+    memory = read_machine_memory(write(tmp_path, {"proc/meminfo": MEMINFO, **V2, **changes}))
+    assert memory is not None
+    assert memory.available_bytes == available_bytes
+
+
+def test_what_is_left_of_a_cgroup_of_version_1_is_available(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/memory/edge"
+    files = {
+        "proc/self/cgroup": "4:memory:/edge\n",
+        f"{group}/memory.limit_in_bytes": f"{3 * GIB}\n",
+        f"{group}/memory.usage_in_bytes": f"{2 * GIB}\n",
+        f"{group}/memory.stat": f"inactive_file 5\ntotal_inactive_file {GIB}\ntotal_active_file {GIB // 2}\n",
+    }
+    memory = read_machine_memory(write(tmp_path, {"proc/meminfo": MEMINFO, **files}))
+    assert memory is not None
+    assert memory.available_bytes == 5 * GIB // 2
+
+
 @pytest.mark.parametrize("files", [{}, {"proc/meminfo": "MemTotal: many kB\n"}, {"proc/meminfo": "\xff\0"}])
 def test_a_machine_that_does_not_tell_is_unknown(tmp_path: Path, files: dict[str, str]) -> None:
     assert read_machine_memory(write(tmp_path, files)) is None
