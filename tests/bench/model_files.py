@@ -22,13 +22,15 @@ class ModelFiles:
         self._cache = cache
 
     def of_catalog(self, name: str) -> Path:
-        """Raises CalledProcessError when it cannot be fetched; edge-agent's words are shown."""
+        """Verified once, so that its digest is known. Raises CalledProcessError when it cannot be fetched;
+        edge-agent's words are shown.
+        """
         try:
-            return self._store.resolve(name=name, path=None).path
+            file = self._store.find(name)
         except ModelNotFoundError:
-            command = [sys.executable, "-m", "edge_agent", "models", "pull", name]
-            subprocess.run(command, check=True)
-            return self._store.resolve(name=name, path=None).path
+            subprocess.run([sys.executable, "-m", "edge_agent", "models", "pull", name], check=True)
+            file = self._store.find(name)
+        return file.path if file.sha256 else self._store.verify(name).path
 
     def of_4b_shape(self) -> Path:
         """2.5 GB, of the shapes and quantisation of Qwen3-4B in Q4_K_M."""

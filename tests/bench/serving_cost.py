@@ -17,7 +17,7 @@ from pathlib import Path
 from .comparison import Figure, Row
 from .contenders import Work, edge_agent
 from .goals import STEP
-from .load import measure
+from .load import BenchError, measure
 from .processes import processes_of, read_sum
 from .servers import running
 from .suites import WITHOUT_DRAFTS
@@ -42,24 +42,34 @@ class Use:
 
     @property
     def engine_beside_steps(self) -> float:
-        return max(0.0, self.engine_seconds - self.step_seconds)
+        """Raises BenchError when steps took longer than the engine computed: others had its processor then."""
+        if self.engine_seconds < self.step_seconds:
+            raise BenchError(
+                f"steps took {self.step_seconds:.2f} s, but the engine computed for {self.engine_seconds:.2f} s only: "
+                "other processes compute too; measure on a quiet machine"
+            )
+        return self.engine_seconds - self.step_seconds
 
 
 def measure_cost(four_b: Work, vocabulary: Path, *, say: Callable[[str], None]) -> list[Row]:
-    """One row: our CPU time a token by a step's. Raises BenchError."""
+    """Our CPU time a token by a step's: the agent's, the engine's, both. Raises BenchError."""
     of_4b = _use(four_b, AGENT_TOKENS)
     say(f"{TITLE}: agent's process")
     of_vocabulary = _use(replace(four_b, model=vocabulary, num_threads=1), ENGINE_TOKENS)
     say(f"{TITLE}: engine beside its steps")
-    return [cost_row(of_4b, of_vocabulary)]
+    return cost_rows(of_4b, of_vocabulary)
 
 
-def cost_row(of_4b: Use, of_vocabulary: Use) -> Row:
+def cost_rows(of_4b: Use, of_vocabulary: Use) -> list[Row]:
     """The agent's part of the one, the engine's of the other, in milliseconds a token, by a step that decodes."""
     agent = of_4b.agent_seconds / of_4b.num_tokens
     engine = of_vocabulary.engine_beside_steps / of_vocabulary.num_tokens
-    step = of_4b.decode_step_seconds
-    return Row(work=TITLE, figure=Figure.COST, against=STEP, theirs=step * 1000, ours=(agent + engine) * 1000)
+    parts = {"the agent's process": agent, "the engine beside its steps": engine, TITLE: agent + engine}
+    step_milliseconds = of_4b.decode_step_seconds * 1000
+    return [
+        Row(work=work, figure=Figure.COST, against=STEP, theirs=step_milliseconds, ours=seconds * 1000)
+        for work, seconds in parts.items()
+    ]
 
 
 def _use(work: Work, num_tokens: int) -> Use:

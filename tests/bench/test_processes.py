@@ -6,7 +6,7 @@ from .comparison import Figure
 from .load import BenchError
 from .processes import anonymous_bytes, sum_of
 from .python_server import server_requirements
-from .serving_cost import Use, cost_row
+from .serving_cost import Use, cost_rows
 
 EXPOSITION = """\
 # HELP edge_agent_step_seconds Time of one step.
@@ -43,14 +43,16 @@ def use(*, agent: float, engine: float, steps: float, decode_step: float, num_to
 
 def test_cost_is_the_agent_beside_the_4b_shape_and_the_engine_beside_a_short_step() -> None:
     of_4b = use(agent=0.05, engine=20.0, steps=10.0, decode_step=0.1)
-    row = cost_row(of_4b, use(agent=9.0, engine=1.03, steps=1.0, decode_step=0.01))
-    assert (row.figure, row.theirs) == (Figure.COST, 100.0)
-    assert row.ours == pytest.approx(0.8)
-    assert row.ratio == pytest.approx(0.008)
+    rows = cost_rows(of_4b, use(agent=9.0, engine=1.03, steps=1.0, decode_step=0.01))
+    assert [(row.figure, row.theirs) for row in rows] == [(Figure.COST, 100.0)] * 3
+    assert [row.ours for row in rows] == pytest.approx([0.5, 0.3, 0.8])
+    assert rows[-1].ratio == pytest.approx(0.008)
 
 
-def test_an_engine_that_waited_for_its_processor_costs_nothing_rather_than_less() -> None:
-    assert use(agent=0.0, engine=0.9, steps=1.0, decode_step=0.01).engine_beside_steps == 0.0
+def test_an_engine_that_waited_for_its_processor_cannot_be_measured() -> None:
+    waited = use(agent=0.0, engine=0.9, steps=1.0, decode_step=0.01)
+    with pytest.raises(BenchError, match="steps took 1.00 s, but the engine computed for 0.90 s only"):
+        cost_rows(waited, waited)
 
 
 def test_the_python_server_is_given_what_it_alone_needs() -> None:

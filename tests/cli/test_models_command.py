@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,13 +51,21 @@ def rows(table: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
 
 
-def test_list_shows_every_known_model_with_size_and_need(command: Command) -> None:
-    table = command.output("list")
+def ignoring_memory(folder: Path, **model: object) -> str:
+    """A configuration whose table is the same on every machine."""
+    config = folder / "config.yaml"
+    usual = {"kv_cache_type": "f16", "repack": False, "micro_batch_tokens": 512, "memory_fit": "ignore"}
+    config.write_text(json.dumps({"model": {**usual, **model}}))
+    return str(config)
+
+
+def test_list_shows_every_known_model_with_size_and_need(command: Command, tmp_path: Path) -> None:
+    table = command.output("list", "--config", ignoring_memory(tmp_path))
     assert table.splitlines()[0].split() == ["NAME", "HERE", "SIZE", "MEMORY", "FITS", "LICENCE"]
     by_name = rows(table)
-    assert by_name["smollm2-135m-instruct"][1:6] == ["no", "98", "MB", "385", "MB"]
-    assert by_name["qwen3-4b-instruct-2507"][1:4] == ["no", "2.50", "GB"]
-    assert "4096 tokens of context in f16" in table
+    assert by_name["smollm2-135m-instruct"][1:6] == ["no", "98", "MB", "407", "MB"]
+    assert by_name["qwen3-4b-instruct-2507"][1:6] == ["no", "2.50", "GB", "3.41", "GB"]
+    assert "an estimate for 4096 tokens of context" in table
 
 
 def test_list_shows_what_is_here_and_what_is_begun(command: Command, tmp_path: Path) -> None:
@@ -69,11 +78,10 @@ def test_list_shows_what_is_here_and_what_is_begun(command: Command, tmp_path: P
 
 
 def test_list_follows_the_configured_context_length(command: Command, tmp_path: Path) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text("model: {context_length: 8192, kv_cache_type: f16}\n")
-    table = command.output("list", "--config", str(config))
-    assert "8192 tokens of context in f16" in table
-    assert rows(table)["smollm2-135m-instruct"][4:6] == ["484", "MB"]
+    table = command.output("list", "--config", ignoring_memory(tmp_path, context_length=8192))
+    assert "an estimate for 8192 tokens of context" in table
+    # As many cells again: 94 MB of keys and values, and 4 MB of masks.
+    assert rows(table)["smollm2-135m-instruct"][4:6] == ["505", "MB"]
 
 
 def test_a_model_is_added_pulled_verified_and_removed(command: Command, server: FileServer) -> None:
