@@ -75,7 +75,7 @@ class ModelSection(Section, frozen=True):
     ] = None
     swa_full: Annotated[
         bool | None,
-        Meta(description="Keep all cells of sliding-window layers, so that prefixes can be shared. null: if they fit."),
+        Meta(description="Keep all cells of sliding-window layers; false saves memory. null: keep them if they fit."),
     ] = None
     threads: Annotated[
         int, Meta(ge=0, le=512, description="Threads that decode; 0 takes the machine's physical cores.")
@@ -87,7 +87,7 @@ class ModelSection(Section, frozen=True):
     memory_fit: Annotated[
         Literal["reduce", "refuse", "ignore"],
         Meta(
-            description="If memory is too small: reduce the context too, refuse to load, or ignore it and load as told.",
+            description="If memory is too small: reduce the context too, refuse to load, or ignore it.",
         ),
     ] = "reduce"
     tune: Annotated[

@@ -45,7 +45,8 @@ def test_the_example_says_what_a_key_means_and_may_hold() -> None:
         "  #port: 8080\n"
     ) in example_yaml()
     assert (
-        "  # Type of the KV cache; q8_0 halves its memory; auto takes what was measured to be best.\n  # Allowed: auto, f16 or q8_0.\n  #kv_cache_type: auto\n"
+        "  # Type of the KV cache; q8_0 halves its memory; auto takes what was measured to be best.\n"
+        "  # Allowed: auto, f16 or q8_0.\n  #kv_cache_type: auto\n"
     ) in example_yaml()
 
 

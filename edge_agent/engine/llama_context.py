@@ -77,9 +77,11 @@ class LlamaContext:
             raise LlamaError(
                 f"llama.cpp made no context of {context_length} cells ({kv_cache_type}): too little memory?"
             )
-        # Window layers that drop what they no longer look at, and states, leave nothing to go back to; and nothing
-        # in llama.cpp says so: it would answer wrongly.
-        self.is_trimmable = not model.is_recurrent and (swa_full or model.num_window_tokens == 0)
+        # A state cannot go back. Nor can layers with a sliding window: llama.cpp gives cells that the window has passed
+        # to others and leaves them out of what it saves, with swa_full too, and nothing says so: it would answer
+        # wrongly. A cache that is no longer than the window never passes one.
+        has_window = 0 < model.num_window_tokens < context_length
+        self.is_trimmable = not (model.is_recurrent or has_window)
         self._memory = lib.llama_get_memory(self.handle)
         self._vocabulary_size = model.num_tokens
         self._abort_flag = ctypes.create_string_buffer(2)

@@ -9,6 +9,7 @@ import argparse
 import datetime
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ WORKLOADS = tuple(dict.fromkeys(name for parts in PARTS.values() for part in par
 def main() -> int:
     """Measure, print, write. 1 when a suite could not be measured."""
     options = _options()
+    # As for Ctrl-C: no server is left behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     run = BenchRun(
         files=ModelFiles(store=_model_folder(), cache=options.cache), cache=options.cache, environ=os.environ,
         num_threads=options.threads, num_rounds=options.rounds, settings=dict(options.set), say=_say,

@@ -51,7 +51,7 @@ def test_cost_is_the_agent_beside_the_4b_shape_and_the_engine_beside_a_short_ste
 
 def test_an_engine_that_waited_for_its_processor_cannot_be_measured() -> None:
     waited = use(agent=0.0, engine=0.9, steps=1.0, decode_step=0.01)
-    with pytest.raises(BenchError, match="steps took 1.00 s, but the engine computed for 0.90 s only"):
+    with pytest.raises(BenchError, match=r"steps took 1\.00 s, but the engine computed for 0\.90 s only"):
         cost_rows(waited, waited)
 
 

@@ -165,30 +165,34 @@ LONG_PROMPTS = [
 ]
 
 
-@pytest.mark.parametrize("swa_full", [True, False])
-def test_prefixes_longer_than_the_window_are_reused_only_where_that_is_exact(gemma3_path: Path, swa_full: bool) -> None:
-    sizes = {"context_length": 4096, "max_batch_tokens": 256, "micro_batch_tokens": 256, "swa_full": swa_full}
-    with running_engine(gemma3_path, **{**CHUNKED, **sizes}) as engine:
-        told = ask_in_turn(engine, LONG_PROMPTS)
-    assert_equal_but_near_ties(told, long_answers_alone(gemma3_path))
+LONG_SIZES = {**CHUNKED, "context_length": 4096, "max_batch_tokens": 256, "micro_batch_tokens": 256}
 
 
-@pytest.mark.parametrize("swa_full", [True, False])
-def test_several_prompts_longer_than_the_window_at_once(gemma3_path: Path, swa_full: bool) -> None:
-    sizes = {"context_length": 4096, "max_batch_tokens": 256, "micro_batch_tokens": 256, "swa_full": swa_full}
-    with running_engine(gemma3_path, **{**CHUNKED, **sizes}) as engine:
-        tokens = licence_tokens(engine)
-        told = ask_all(engine, [cut(tokens, ranges) for ranges in LONG_PROMPTS])
-        again = ask_all(engine, [cut(tokens, ranges) for ranges in LONG_PROMPTS])
-    expected = long_answers_alone(gemma3_path)
-    assert_equal_but_near_ties(told, expected)
-    assert_equal_but_near_ties(again, expected)
-
-
-def long_answers_alone(path: Path) -> list[Told]:
-    sizes = {"context_length": 4096, "max_batch_tokens": 256, "micro_batch_tokens": 256}
+@pytest.fixture(scope="module")
+def long_answers(gemma3_path: Path) -> list[Told]:
+    """Each told by an engine that has computed nothing before, and keeps the whole window."""
     told = []
     for ranges in LONG_PROMPTS:
-        with running_engine(path, **{**CHUNKED, **UNDRAFTED, **sizes}) as engine:
+        with running_engine(gemma3_path, **LONG_SIZES, **UNDRAFTED) as engine:
             told.append(ask(engine, cut(licence_tokens(engine), ranges)))
     return told
+
+
+@pytest.mark.parametrize("swa_full", [True, False])
+def test_prefixes_longer_than_the_window_are_reused_only_where_that_is_exact(
+    gemma3_path: Path, swa_full: bool, long_answers: list[Told]
+) -> None:
+    with running_engine(gemma3_path, **LONG_SIZES, swa_full=swa_full) as engine:
+        told = ask_in_turn(engine, LONG_PROMPTS)
+    assert_equal_but_near_ties(told, long_answers)
+
+
+@pytest.mark.parametrize("swa_full", [True, False])
+def test_several_prompts_longer_than_the_window_at_once(
+    gemma3_path: Path, swa_full: bool, long_answers: list[Told]
+) -> None:
+    with running_engine(gemma3_path, **LONG_SIZES, swa_full=swa_full) as engine:
+        tokens = licence_tokens(engine)
+        told, again = (ask_all(engine, [cut(tokens, ranges) for ranges in LONG_PROMPTS]) for _ in range(2))
+    assert_equal_but_near_ties(told, long_answers)
+    assert_equal_but_near_ties(again, long_answers)
