@@ -44,6 +44,7 @@ monitoring: ## Run Debian's Prometheus and Alertmanager with dashboards/'s rules
 test: $(INSTALLED_DEV) ## Set up this machine for development and run all tests.
 	@tools/system_packages.sh test
 	$(BIN)/edge-agent models pull smollm2-135m-instruct
+	$(BIN)/edge-agent models pull gemma-3-270m
 	@tools/run_tests.sh $(ARGS)
 
 check: $(INSTALLED_DEV) ## Check format, lint, types, layers and rule files.
