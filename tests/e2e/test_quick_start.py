@@ -71,7 +71,8 @@ def test_a_second_turn_reuses_the_first(product: Product) -> None:
     messages += [first["choices"][0]["message"], {"role": "user", "content": "Which word?"}]
     second = product.request("/v1/chat/completions", {"messages": messages, "max_tokens": 4, "temperature": 0}).json()
 
-    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    # The template's own beginning is every conversation's.
+    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] < first["usage"]["prompt_tokens"] / 2
     assert second["usage"]["prompt_tokens_details"]["cached_tokens"] >= first["usage"]["prompt_tokens"]
 
 
