@@ -14,13 +14,13 @@ from .comparison import Row
 from .report import goal_text, ratio_text
 from .results import SuiteResult
 
-WIDTH, LABEL_WIDTH, NUMBERS_WIDTH = 980, 372, 170
+WIDTH, LABEL_WIDTH, NUMBERS_WIDTH = 1000, 372, 190
 ROW_HEIGHT, HEADING_HEIGHT, TOP = 28, 34, 92
 # Gains beyond these are drawn as these; their numbers stand beside them.
 LEAST_GAIN, MOST_GAIN = 0.5, 64.0
 TICKS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 PLOT_WIDTH = WIDTH - LABEL_WIDTH - NUMBERS_WIDTH
-MET, MISSED, INK, FAINT = "#1b7f5c", "#c0562f", "#1d2430", "#d5d9e0"
+MET, MISSED, INK, FAINT = "#1b7f5c", "#b04a24", "#1d2430", "#d5d9e0"
 
 
 def bar_chart(results: Sequence[SuiteResult]) -> str:
@@ -79,16 +79,18 @@ def _groups(groups: Sequence[tuple[str, list[Row]]]) -> tuple[list[str], int]:
 
 
 def _bar(row: Row, y: int) -> list[str]:
+    colour = MET if row.is_met else MISSED
     left, right = sorted((_x(1), _x(row.gain)))
     text = f"{row.work}: {row.figure.value}"
     if row.against != "llama-server":
         text += f" ({row.against})"
     return [
         f'<text x="{LABEL_WIDTH - 12}" y="{y + 15}" text-anchor="end" font-size="12">{escape(text)}</text>',
-        f'<rect x="{left:.1f}" y="{y + 2}" width="{max(2.0, right - left):.1f}" height="17" rx="3" '
-        f'fill="{MET if row.is_met else MISSED}"/>',
+        f'<rect x="{left:.1f}" y="{y + 2}" width="{max(2.0, right - left):.1f}" height="17" rx="3" fill="{colour}"/>',
         _goal_mark(_x(row.goal_gain or 1.0), y - 1),
-        f'<text x="{WIDTH - 16}" y="{y + 15}" text-anchor="end">{ratio_text(row)}, goal {goal_text(row)}</text>',
+        # In shape and colour, since a bar of about 1 is too short for either.
+        f'<text x="{WIDTH - 16}" y="{y + 15}" text-anchor="end" fill="{colour}">'
+        f"{ratio_text(row)}, goal {goal_text(row)} {'✓' if row.is_met else '✗'}</text>",
     ]
 
 

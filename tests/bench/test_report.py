@@ -75,7 +75,13 @@ def test_a_bar_is_coloured_by_whether_its_goal_is_met() -> None:
 
 def test_a_bar_says_what_it_is_and_its_ratio_beside_the_goal() -> None:
     texts = {element.text for element in drawn(result("small", GAP, SPEED)).iter(f"{SVG}text")}
-    assert {"small", "intrude: longest gap, s", "a<b: tokens/s (x & y)", "1.20, goal ≥ 1.1"} <= texts
+    assert {
+        "small",
+        "intrude: longest gap, s",
+        "a<b: tokens/s (x & y)",
+        "1.20, goal ≥ 1.1 ✓",
+        "0.20, goal ≤ 0.15 ✗",
+    } <= texts
 
 
 def all_goals() -> list[SuiteResult]:

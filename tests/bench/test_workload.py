@@ -61,7 +61,7 @@ def test_a_loop_shows_its_line_seven_times() -> None:
 
 def test_a_document_is_one_user_with_words_by_the_thousand() -> None:
     (question,) = document("").questions
-    assert len(question.messages[0]["content"].split()) == 1483
+    assert len(question.messages[0]["content"].split()) == 1643
 
 
 def test_instructions_differ_by_salt() -> None:
