@@ -89,16 +89,6 @@ def test_a_conversation_goes_on_as_if_it_were_computed_anew(model_path: Path) ->
     assert_equal_but_near_ties([told], [expected])
 
 
-def test_a_prefix_that_another_computes_right_now_is_shared_and_changes_no_answer(model_path: Path) -> None:
-    prefix = range(1000, 1160)
-    prompts = [[prefix, range(start, start + 16)] for start in (0, 200, 400, 600)]
-    with running_engine(model_path, context_length=1024, **CHUNKED) as engine:
-        tokens = licence_tokens(engine)
-        told = ask_all(engine, [cut(tokens, ranges) for ranges in prompts])
-    assert sum(t.finished.prompt.memory for t in told) == 3 * 160
-    assert_equal_but_near_ties(told, ask_afresh(model_path, prompts, context_length=1024))
-
-
 # --- drafts --------------------------------------------------------------------------------------------------------
 
 
