@@ -73,10 +73,6 @@ class ModelSection(Section, frozen=True):
         bool | None,
         Meta(description="Rearrange the weights for this CPU: a private copy of them. null: where it fits and pays."),
     ] = None
-    swa_full: Annotated[
-        bool | None,
-        Meta(description="Keep all cells of sliding-window layers; false saves memory. null: keep them if they fit."),
-    ] = None
     threads: Annotated[
         int, Meta(ge=0, le=512, description="Threads that decode; 0 takes the machine's physical cores.")
     ] = 0

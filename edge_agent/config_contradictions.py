@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from edge_agent.config import Config, RemoteWriteEndpoint, ServerSection, TelemetrySection
+from edge_agent.config import Config, ModelSection, RemoteWriteEndpoint, ServerSection, TelemetrySection
 
 LOCALHOST = frozenset({ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")})
 # A last label of digits only would be a mistyped IP address.
@@ -41,6 +41,7 @@ def contradictions(config: Config, source_of: LabelOf) -> Iterator[str]:
     """One line for each; `source_of` is asked only for keys that somebody has set."""
     yield from _exposure(config.server, source_of)
     yield from _shared_port(config.server, config.telemetry, source_of)
+    yield from _plain_attention(config.model, source_of)
     yield from _label_names(config.telemetry, source_of)
     for number, endpoint in enumerate(config.telemetry.remote_write.endpoints):
         yield from _receiver(endpoint, number, source_of)
@@ -61,6 +62,14 @@ def _shared_port(server: ServerSection, telemetry: TelemetrySection, source_of: 
         yield (
             f"{source_of('telemetry.port')}: telemetry.port is {telemetry.port}, which is server.port "
             "on the same address; give another port, or null to serve /metrics beside the API"
+        )
+
+
+def _plain_attention(model: ModelSection, source_of: LabelOf) -> Iterator[str]:
+    if model.kv_cache_type == "q8_0" and model.flash_attention is False:
+        yield (
+            f"{source_of('model.kv_cache_type')}: model.kv_cache_type is q8_0, which needs model.flash_attention; "
+            "leave that null or set it to true, or give f16"
         )
 
 

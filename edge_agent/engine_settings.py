@@ -43,7 +43,6 @@ def engine_settings(
         flash_attention=flash_attention,
         micro_batch_tokens=min(model.micro_batch_tokens or best.micro_batch_tokens, scheduler.max_batch_tokens),
         repack=best.repack if model.repack is None else model.repack,
-        swa_full=model.swa_full is not False,
         num_threads=num_threads,
         num_threads_batch=model.threads_batch or model.threads or best.num_threads_batch,
         num_gpu_layers=model.gpu_layers,
@@ -65,7 +64,6 @@ def free_choices(config: Config) -> frozenset[MemoryChoice]:
         MemoryChoice.MICRO_BATCH: model.micro_batch_tokens == 0,
         MemoryChoice.FLASH_ATTENTION: model.flash_attention is None,
         MemoryChoice.KV_CACHE_TYPE: model.kv_cache_type == "auto",
-        MemoryChoice.SWA_FULL: model.swa_full is None,
         MemoryChoice.CONTEXT_LENGTH: model.memory_fit == "reduce",
     }
     return frozenset(choice for choice, free in is_free.items() if free)
@@ -83,7 +81,6 @@ def memory_settings(settings: EngineSettings) -> MemorySettings:
         flash_attention=settings.flash_attention,
         micro_batch_tokens=settings.micro_batch_tokens,
         repack=settings.repack,
-        swa_full=settings.swa_full,
         saved_prefix_bytes=settings.max_saved_prefix_bytes,
     )
 

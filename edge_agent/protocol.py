@@ -62,7 +62,6 @@ class EngineSettings(msgspec.Struct, frozen=True):
     flash_attention: bool
     micro_batch_tokens: int
     repack: bool
-    swa_full: bool
     num_threads: int
     num_threads_batch: int
     num_gpu_layers: int

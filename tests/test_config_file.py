@@ -295,6 +295,13 @@ def test_two_listeners_cannot_share_an_address(server: str, telemetry: str) -> N
     )
 
 
+def test_a_quantised_cache_needs_fused_attention() -> None:
+    overrides = {"model.kv_cache_type": "q8_0", "model.flash_attention": False}
+    with pytest.raises(ConfigError, match=r"q8_0, which needs model\.flash_attention"):
+        load_config(file=None, environ={}, overrides=overrides)
+    assert load_config(file=None, environ={}, overrides={"model.kv_cache_type": "q8_0"}).model.flash_attention is None
+
+
 @pytest.mark.parametrize(("telemetry", "port"), [("127.0.0.2", 8080), ("::1", 8080), ("127.0.0.1", 8081)])
 def test_listeners_at_different_addresses_are_fine(telemetry: str, port: int) -> None:
     overrides = {"telemetry.host": telemetry, "telemetry.port": port}

@@ -14,26 +14,16 @@ from edge_agent.errors import ModelFileError, ModelTooLargeError
 from edge_agent.models.machine_memory import MachineMemory
 from edge_agent.models.memory_estimate import ModelWeights
 from edge_agent.models.memory_plan import MemoryChoice, ModelNeeds
-from edge_agent.models.shape import ModelShape
 from edge_agent.models.store import ModelFile
 from edge_agent.tuned_settings import TunedSettings
+from tests.models.shapes import QWEN3_4B
 
 MIB = 1024 * 1024
 STATE_DIR = Path("/state")
 MODEL_FILE = ModelFile(alias="four-b", path=Path("/models/four-b.gguf"), size_bytes=2_495_737_920, sha256=None)
 # Qwen3-4B in Q4_K_M.
 NEEDS = ModelNeeds(
-    shape=ModelShape(
-        num_layers=36,
-        embedding_length=2560,
-        num_kv_heads=8,
-        key_length=128,
-        value_length=128,
-        vocabulary_size=151936,
-        trained_context_length=262144,
-        num_heads=32,
-        feed_forward_length=9728,
-    ),
+    shape=QWEN3_4B,
     weights=ModelWeights(file_bytes=2_495_737_920, repacked_bytes=1_765_048_320),
 )
 

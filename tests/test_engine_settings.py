@@ -56,7 +56,6 @@ def test_engine_settings_are_the_configuration_in_the_engines_units() -> None:
         flash_attention=True,
         micro_batch_tokens=512,
         repack=True,
-        swa_full=True,
         num_threads=3,
         num_threads_batch=3,
         num_gpu_layers=0,
@@ -126,7 +125,6 @@ def test_everything_left_open_and_the_context_may_be_given_up() -> None:
         ({"micro_batch_tokens": 512}, MemoryChoice.MICRO_BATCH),
         ({"flash_attention": False}, MemoryChoice.FLASH_ATTENTION),
         ({"kv_cache_type": "f16"}, MemoryChoice.KV_CACHE_TYPE),
-        ({"swa_full": True}, MemoryChoice.SWA_FULL),
         ({"memory_fit": "refuse"}, MemoryChoice.CONTEXT_LENGTH),
     ],
 )
@@ -149,7 +147,6 @@ def test_memory_depends_on_these_of_the_settings() -> None:
         flash_attention=True,
         micro_batch_tokens=128,
         repack=False,
-        swa_full=True,
         saved_prefix_bytes=64 * 1024 * 1024,
     )
 

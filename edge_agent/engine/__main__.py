@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
-import socket
 import sys
 
-from edge_agent.engine.lifeline import be_killed_first, ignore_terminal_signals, tie_to_parent
-from edge_agent.engine.process import run_engine
-
-
-def main() -> int:
-    """Run the engine on the sockets that the agent passed on; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="edge_agent.engine", description=__doc__)
-    parser.add_argument("--commands-fd", type=int, required=True, help="socket of commands and their answers")
-    parser.add_argument("--reports-fd", type=int, required=True, help="socket of the step loop's reports")
-    arguments = parser.parse_args()
-    tie_to_parent()
-    ignore_terminal_signals()
-    be_killed_first()
-    logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
-    with socket.socket(fileno=arguments.commands_fd) as commands, socket.socket(fileno=arguments.reports_fd) as reports:
-        return run_engine(commands, reports)
-
+from edge_agent.engine.lifeline import be_killed_first
+from edge_agent.engine.start import start_engine
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start_engine(prog="edge_agent.engine", take_place=be_killed_first))

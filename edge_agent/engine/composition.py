@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -24,17 +23,13 @@ from edge_agent.engine.scheduler import Scheduler
 from edge_agent.engine.step_costs import StepCosts
 from edge_agent.engine.step_loop import StepLoop
 from edge_agent.engine.warm_up import warm_up
+from edge_agent.llama_cpp_version import llama_cpp_version
 from edge_agent.protocol import EngineSettings
 
 
 def num_sequence_ids(settings: EngineSettings) -> int:
     """As many again as run at once may be held for their next turn."""
     return 2 * settings.max_sequences
-
-
-def llama_cpp_version() -> str:
-    """The binding's version, which stands for llama.cpp's."""
-    return importlib.metadata.version("llama-cpp-python")
 
 
 def make_loop(
@@ -92,7 +87,6 @@ def _disk_prefixes(settings: EngineSettings, context: LlamaContext, inbox: Simpl
         settings.model_digest,
         settings.kv_cache_type,
         settings.flash_attention,
-        settings.swa_full,
         llama_cpp_version(),
     )
     return DiskPrefixes(

@@ -43,7 +43,6 @@ class LlamaContext:
         kv_cache_type: str,
         flash_attention: bool,
         micro_batch_tokens: int,
-        swa_full: bool,
         num_threads: int,
         num_threads_batch: int,
     ) -> None:
@@ -69,7 +68,8 @@ class LlamaContext:
             type_v=KV_TYPES[kv_cache_type],
             flash_attn_type=int(flash_attention),
             kv_unified=True,
-            swa_full=swa_full,
+            # More would cost memory and bring nothing: see is_trimmable.
+            swa_full=False,
             no_perf=True,
         )
         self.handle = lib.llama_init_from_model(model.handle, params)
@@ -78,8 +78,8 @@ class LlamaContext:
                 f"llama.cpp made no context of {context_length} cells ({kv_cache_type}): too little memory?"
             )
         # A state cannot go back. Nor can layers with a sliding window: llama.cpp gives cells that the window has passed
-        # to others and leaves them out of what it saves, with swa_full too, and nothing says so: it would answer
-        # wrongly. A cache that is no longer than the window never passes one.
+        # to others and leaves them out of what it saves, with swa_full set too, and nothing says so: it would
+        # answer wrongly. A cache that is no longer than the window never passes one.
         has_window = 0 < model.num_window_tokens < context_length
         self.is_trimmable = not (model.is_recurrent or has_window)
         self._memory = lib.llama_get_memory(self.handle)

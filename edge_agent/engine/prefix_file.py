@@ -42,7 +42,6 @@ class PrefixIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_digest: Word
     kv_cache_type: Word
     flash_attention: bool
-    swa_full: bool
     llama_cpp_version: Word
 
 

@@ -13,12 +13,13 @@ from queue import SimpleQueue
 
 from edge_agent.engine.channel import Outlet, read_commands
 from edge_agent.engine.chat_template import CHATML, ChatTemplate, TemplateRefusedError
-from edge_agent.engine.composition import llama_cpp_version, make_loop, num_sequence_ids
+from edge_agent.engine.composition import make_loop, num_sequence_ids
 from edge_agent.engine.inbox import InboxItem
 from edge_agent.engine.intake import Intake
 from edge_agent.engine.llama import LlamaError, use_default_log
 from edge_agent.engine.llama_context import LlamaContext
 from edge_agent.engine.llama_model import LlamaModel
+from edge_agent.llama_cpp_version import llama_cpp_version
 from edge_agent.protocol import EngineSettings, Load, LoadFailed, LoadProgress, ModelFacts, Ready
 
 # The intake may hold the interpreter while it renders; the step loop then gets it back within a millisecond.
@@ -81,7 +82,6 @@ def _load(settings: EngineSettings, reports: Outlet) -> tuple[LlamaModel, LlamaC
         kv_cache_type=settings.kv_cache_type,
         flash_attention=settings.flash_attention,
         micro_batch_tokens=settings.micro_batch_tokens,
-        swa_full=settings.swa_full,
         num_threads=settings.num_threads,
         num_threads_batch=settings.num_threads_batch,
     )

@@ -39,7 +39,6 @@ class MemorySettings(Struct, frozen=True, kw_only=True):
     flash_attention: bool
     micro_batch_tokens: int
     repack: bool
-    swa_full: bool
     saved_prefix_bytes: int
 
 
@@ -136,8 +135,6 @@ def _num_cells(settings: MemorySettings) -> int:
 def _num_window_cells(shape: ModelShape, settings: MemorySettings) -> int:
     """Cells of layers with a sliding window: those of a window a sequence, and of the rows that come in."""
     num_cells = _num_cells(settings)
-    if settings.swa_full:
-        return num_cells
     num_window_cells = shape.sliding_window * settings.num_sequence_ids + settings.micro_batch_tokens
     return _whole_groups(min(num_cells, num_window_cells))
 

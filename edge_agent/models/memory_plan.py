@@ -33,7 +33,6 @@ class MemoryChoice(enum.Enum):
     MICRO_BATCH = "micro_batch_tokens"
     FLASH_ATTENTION = "flash_attention"
     KV_CACHE_TYPE = "kv_cache_type"
-    SWA_FULL = "swa_full"
     CONTEXT_LENGTH = "context_length"
 
 
@@ -43,7 +42,6 @@ FRUGAL_VALUES: dict[MemoryChoice, tuple[int | str | bool, ...]] = {
     MemoryChoice.MICRO_BATCH: (256, 128),
     MemoryChoice.FLASH_ATTENTION: (True,),
     MemoryChoice.KV_CACHE_TYPE: ("q8_0",),
-    MemoryChoice.SWA_FULL: (False,),
 }
 
 

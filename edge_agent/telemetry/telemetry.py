@@ -5,7 +5,6 @@ Nothing is started here. The parts do not know each other; the API and the engin
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from edge_agent.device.snapshot import DeviceSnapshotSource, no_device
+from edge_agent.llama_cpp_version import llama_cpp_version
 from edge_agent.telemetry.device_metric_table import DEVICE_ROWS
 from edge_agent.telemetry.device_metrics import DeviceMetrics
 from edge_agent.telemetry.engine_metrics import EngineMetrics
@@ -52,9 +52,7 @@ def build_telemetry(
     ProcessCollector(registry=registry)
     metrics = MetricSet(registry, METRIC_TABLE, prefix=PREFIX, constants={"model": model_alias})
     registry.register(DeviceMetrics(device, DEVICE_ROWS, prefix=PREFIX))
-    metrics.set_info(
-        "build_info", version=version, python=platform.python_version(), llama_cpp=installed_llama_cpp_version()
-    )
+    metrics.set_info("build_info", version=version, python=platform.python_version(), llama_cpp=llama_cpp_version())
     engine = EngineMetrics(
         metrics,
         file_sha256=file_sha256,
@@ -63,11 +61,3 @@ def build_telemetry(
         wall_clock=wall_clock,
     )
     return Telemetry(registry, metrics, engine, ServiceMetrics(metrics), Exposition(registry), RequestLog())
-
-
-def installed_llama_cpp_version() -> str:
-    """The version of llama-cpp-python by its package's metadata: the agent process never imports it."""
-    try:
-        return importlib.metadata.version("llama-cpp-python")
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"

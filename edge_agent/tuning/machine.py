@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from pathlib import Path
 
@@ -21,11 +20,6 @@ def cpu_model(root: Path) -> str:
     cores = sorted(set(zip(_values(text, "CPU implementer"), _values(text, "CPU part"), strict=False)))
     parts = [f"{implementer}:{part}" for implementer, part in cores]
     return _printable(" ".join([*_values(text, "Model")[:1], *parts])) or UNKNOWN_CPU
-
-
-def llama_cpp_version() -> str:
-    """Of the installed package, without loading it."""
-    return importlib.metadata.version("llama-cpp-python")
 
 
 def _cpuinfo(path: Path) -> str:

@@ -17,13 +17,14 @@ from edge_agent.benchmark.measured_engine import BACKGROUND_ENGINE
 from edge_agent.config import ModelSection
 from edge_agent.device.snapshot import DeviceSnapshotSource
 from edge_agent.errors import ModelError
+from edge_agent.llama_cpp_version import llama_cpp_version
 from edge_agent.models.digest_record import remember_digest
 from edge_agent.models.store import ModelFile
 from edge_agent.protocol import EngineSettings
 from edge_agent.tuned_settings import TunedSettings
 from edge_agent.tuning.candidates import changes, tuned_part
 from edge_agent.tuning.digest import hash_file
-from edge_agent.tuning.machine import cpu_model, llama_cpp_version
+from edge_agent.tuning.machine import cpu_model
 from edge_agent.tuning.record import TuningKey, TuningRecord, TuningRecords, make_record
 from edge_agent.tuning.search import Search
 from edge_agent.tuning.tuner import ROUND_SECONDS, Tuner

@@ -12,22 +12,11 @@ from edge_agent.cli.model_fit import Board, Fit, judge_fit, read_board
 from edge_agent.config import Config, ModelSection
 from edge_agent.models.catalog import CatalogEntry
 from edge_agent.models.machine_memory import MachineMemory
-from edge_agent.models.shape import ModelShape
 from edge_agent.models.store import StoredModel
 from tests.models.gguf_builder import write_gguf
+from tests.models.shapes import QWEN3_4B
 
 MIB = 1024 * 1024
-QWEN3_4B = ModelShape(
-    num_layers=36,
-    embedding_length=2560,
-    num_kv_heads=8,
-    key_length=128,
-    value_length=128,
-    vocabulary_size=151936,
-    trained_context_length=262144,
-    num_heads=32,
-    feed_forward_length=9728,
-)
 
 
 def known(path: Path = Path("/absent.gguf"), **fields: Any) -> StoredModel:

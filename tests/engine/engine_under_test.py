@@ -57,7 +57,6 @@ def settings_for(path: Path, **changes: Any) -> EngineSettings:
         flash_attention=True,
         micro_batch_tokens=256,
         repack=True,
-        swa_full=True,
         num_threads=2,
         num_threads_batch=2,
         num_gpu_layers=0,

@@ -8,7 +8,6 @@ IDENTITY = PrefixIdentity(
     model_digest="0123abcd",
     kv_cache_type="q8_0",
     flash_attention=True,
-    swa_full=True,
     llama_cpp_version="0.3.36",
 )
 

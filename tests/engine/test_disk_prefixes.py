@@ -144,7 +144,6 @@ def test_prefixes_survive_a_restart_with_their_pins_and_their_recency(store: Sto
         {"model_digest": "other"},
         {"kv_cache_type": "f16"},
         {"flash_attention": False},
-        {"swa_full": False},
         {"llama_cpp_version": "0.3.37"},
     ],
 )

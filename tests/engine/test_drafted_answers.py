@@ -127,7 +127,6 @@ def context(model: LlamaModel) -> Iterator[LlamaContext]:
         kv_cache_type="q8_0",
         flash_attention=True,
         micro_batch_tokens=64,
-        swa_full=True,
         num_threads=2,
         num_threads_batch=2,
     )
@@ -145,7 +144,7 @@ def run_loop(
         capacity=context.num_cells, num_sequence_ids=2 * MAX_SEQUENCES, is_trimmable=True, max_saved_tokens=0
     )
     disk = DiskPrefixes(
-        Path(), PrefixIdentity("", "q8_0", True, True, "0"), max_bytes=0, is_trimmable=True, on_written=lambda _: None
+        Path(), PrefixIdentity("", "q8_0", True, "0"), max_bytes=0, is_trimmable=True, on_written=lambda _: None
     )
     cells = CellStore(context, ledger, disk)
     costs = StepCosts()

@@ -29,7 +29,6 @@ def make_context(model: LlamaModel, *, num_sequence_ids: int = 4) -> LlamaContex
         kv_cache_type="q8_0",
         flash_attention=True,
         micro_batch_tokens=512,
-        swa_full=True,
         num_threads=1,
         num_threads_batch=1,
     )

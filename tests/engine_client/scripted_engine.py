@@ -195,7 +195,6 @@ def make_settings(**changes: Any) -> EngineSettings:
         flash_attention=True,
         micro_batch_tokens=256,
         repack=True,
-        swa_full=True,
         num_threads=1,
         num_threads_batch=1,
         num_gpu_layers=0,

@@ -21,6 +21,7 @@ from edge_agent.models.repacking import repacked_bytes, repacked_types
 from edge_agent.models.shape import ModelShape
 from tests.engine.engine_under_test import settings_for
 from tests.models.llama_buffers import read_llama_buffers
+from tests.models.shapes import QWEN3_4B
 
 MIB = 1024 * 1024
 SHAPE = ModelShape(
@@ -51,21 +52,9 @@ SETTINGS = MemorySettings(
     flash_attention=True,
     micro_batch_tokens=32,
     repack=True,
-    swa_full=True,
     saved_prefix_bytes=7000,
 )
-# Shapes of models that are too large for a test; the second with the window of its smallest sister.
-QWEN3_4B = ModelShape(
-    num_layers=36,
-    embedding_length=2560,
-    num_kv_heads=8,
-    key_length=128,
-    value_length=128,
-    vocabulary_size=151936,
-    trained_context_length=262144,
-    num_heads=32,
-    feed_forward_length=9728,
-)
+# A model that is too large for a test, with the window of its smallest sister.
 GEMMA_LIKE = ModelShape(
     num_layers=34,
     embedding_length=2560,
@@ -111,15 +100,12 @@ def test_q8_0_keeps_32_elements_in_34_bytes() -> None:
 @pytest.mark.parametrize(
     ("changes", "num_window_cells"),
     [
-        ({"swa_full": True, "context_length": 2048}, 2048),
         # 3 windows of 100 and 32 rows are 332 cells.
-        ({"swa_full": False, "context_length": 2048}, 512),
-        ({"swa_full": False, "context_length": 256}, 256),
+        ({"context_length": 2048}, 512),
+        ({"context_length": 256}, 256),
     ],
 )
-def test_layers_with_a_window_keep_a_window_a_sequence_or_everything(
-    changes: dict[str, Any], num_window_cells: int
-) -> None:
+def test_layers_with_a_window_keep_a_window_a_sequence(changes: dict[str, Any], num_window_cells: int) -> None:
     cells = changes["context_length"] + 2 * num_window_cells
     assert kv_cache_bytes(WINDOWED, changed(**changes)) == cells * 64 * 2
 
@@ -147,11 +133,10 @@ def test_widths_that_are_not_known_are_taken_for_usual_ones() -> None:
         (QWEN3_4B, {"flash_attention": False}, 576.0, 299.01),
         (QWEN3_4B, {"num_output_rows": 512}, 576.0, 306.75),
         (QWEN3_4B, {"context_length": 16384}, 2304.0, 96.01),
-        (GEMMA_LIKE, {}, 544.0, 87.02),
-        (GEMMA_LIKE, {"context_length": 16384, "swa_full": False, "num_sequence_ids": 8}, 842.0, 99.52),
+        (GEMMA_LIKE, {"context_length": 16384, "num_sequence_ids": 8}, 842.0, 99.52),
         (
             GEMMA_LIKE,
-            {"context_length": 16384, "swa_full": False, "kv_cache_type": "q8_0", "micro_batch_tokens": 128},
+            {"context_length": 16384, "kv_cache_type": "q8_0", "micro_batch_tokens": 128},
             277.84,
             25.92,
         ),
@@ -181,7 +166,7 @@ def test_smollm2_gets_within_a_tenth_what_is_estimated(smollm2_path: Path, chang
     "changes",
     [
         {"kv_cache_type": "f16", "context_length": 4096},
-        {"swa_full": False, "context_length": 8192, "max_sequences": 2, "micro_batch_tokens": 128},
+        {"context_length": 8192, "max_sequences": 2, "micro_batch_tokens": 128},
         {"repack": False, "max_draft_tokens": 0},
     ],
 )

@@ -37,7 +37,6 @@ PREFERRED = MemorySettings(
     flash_attention=True,
     micro_batch_tokens=512,
     repack=True,
-    swa_full=True,
     saved_prefix_bytes=0,
 )
 ALL = frozenset(MemoryChoice)
@@ -61,11 +60,10 @@ FRUGAL: list[dict[str, Any]] = [
     {"repack": False},
     {"micro_batch_tokens": 128},
     {"kv_cache_type": "q8_0"},
-    {"swa_full": False},
 ]
 
 
-@pytest.mark.parametrize("num_given_up", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_given_up", [1, 2, 3])
 def test_settings_are_given_up_in_their_order_and_only_as_far_as_needed(num_given_up: int) -> None:
     given_up: dict[str, Any] = {name: value for change in FRUGAL[:num_given_up] for name, value in change.items()}
     tight = plan(need(**given_up))
@@ -84,7 +82,7 @@ def test_attention_is_fused_where_that_saves_memory() -> None:
 
 
 def test_at_last_the_context_is_made_as_long_as_fits() -> None:
-    frugal = {"repack": False, "micro_batch_tokens": 128, "kv_cache_type": "q8_0", "swa_full": False}
+    frugal = {"repack": False, "micro_batch_tokens": 128, "kv_cache_type": "q8_0"}
     tight = plan(need(**frugal, context_length=4096) + 100)
     assert tight.settings == msgspec.structs.replace(PREFERRED, **frugal, context_length=4096)
     assert tight.reduced[-1] is MemoryChoice.CONTEXT_LENGTH
