@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,26 +78,50 @@ async def _all_answers(
     http: aiohttp.ClientSession, url: str, users: list[User], clock: Callable[[], float]
 ) -> list[Answer]:
     try:
-        conversations = await asyncio.gather(*(_converse(http, url, user, clock) for user in users))
+        conversations = await asyncio.gather(*_conversations(http, url, users, clock))
     except (aiohttp.ClientError, TimeoutError) as error:
         raise BenchError(f"{url} broke off: {error!r}") from error
     return [answer for answers in conversations for answer in answers]
 
 
-async def _converse(http: aiohttp.ClientSession, url: str, user: User, clock: Callable[[], float]) -> list[Answer]:
-    await asyncio.sleep(user.delay_seconds)
+def _conversations(
+    http: aiohttp.ClientSession, url: str, users: list[User], clock: Callable[[], float]
+) -> Iterator[Coroutine[Any, Any, list[Answer]]]:
+    """One for each user; who intrudes waits until all others have their first text."""
+    begun = [asyncio.Event() for _ in users]
+    waited_for = [event for event, user in zip(begun, users, strict=True) if not user.intrudes]
+    for event, user in zip(begun, users, strict=True):
+        yield _converse(http, url, user, clock, begun=event, after=waited_for if user.intrudes else [])
+
+
+async def _converse(
+    http: aiohttp.ClientSession,
+    url: str,
+    user: User,
+    clock: Callable[[], float],
+    *,
+    begun: asyncio.Event,
+    after: list[asyncio.Event],
+) -> list[Answer]:
+    for event in after:
+        await event.wait()
     said: list[Message] = []
     answers = []
     for question in user.questions:
         messages = [*said, *question.messages] if question.follows else question.messages
-        answer = await _ask(http, url, question, messages, clock)
+        answer = await _ask(http, url, question, messages, clock, begun)
         answers.append(answer)
         said = [*messages, {"role": "assistant", "content": answer.text}]
     return answers
 
 
 async def _ask(
-    http: aiohttp.ClientSession, url: str, question: Question, messages: list[Message], clock: Callable[[], float]
+    http: aiohttp.ClientSession,
+    url: str,
+    question: Question,
+    messages: list[Message],
+    clock: Callable[[], float],
+    begun: asyncio.Event,
 ) -> Answer:
     body = {
         "model": "bench",
@@ -118,6 +142,8 @@ async def _ask(
         async for line in response.content:
             if line.startswith(b"data: {"):
                 _take(json.loads(line[6:]), answer, question, now=clock())
+                if answer.pieces:
+                    begun.set()
     if answer.num_tokens != question.max_tokens or not answer.pieces:
         raise BenchError(f"{url} generated {answer.num_tokens} tokens of {question.max_tokens}")
     return answer

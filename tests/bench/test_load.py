@@ -83,6 +83,14 @@ async def test_an_answer_that_is_not_whole_ends_the_comparison(events: list[dict
             await measure(url, [User([question("one")])])
 
 
+async def test_who_intrudes_asks_when_all_others_have_their_first_text() -> None:
+    users = [User([question("late")], intrudes=True), User([question("one")]), User([question("two")])]
+    async with server(lambda _: [piece("a"), piece("b"), usage(2)]) as (url, bodies):
+        await measure(url, users)
+    asked = [body["messages"][0]["content"] for body in bodies]
+    assert (sorted(asked[:2]), asked[2]) == (["one", "two"], "late")
+
+
 async def test_a_refusal_ends_the_comparison_with_its_status() -> None:
     async with server(lambda _: [], status=503) as (url, _):
         with pytest.raises(BenchError, match="answered 503"):

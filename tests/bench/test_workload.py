@@ -44,7 +44,7 @@ def test_warm_turns_have_the_system_prompt_of_the_cold_ones_and_other_questions(
 
 
 def test_the_intruder_comes_when_three_are_being_answered() -> None:
-    assert [user.delay_seconds for user in users_of("intrude", salt="")] == [0.0, 0.0, 0.0, 0.6]
+    assert [user.intrudes for user in users_of("intrude", salt="")] == [False, False, False, True]
 
 
 def test_a_copied_list_is_longer_than_its_answer() -> None:

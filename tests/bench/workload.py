@@ -41,10 +41,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Asks its questions one after another, after a first pause."""
+    """Asks its questions one after another; who `intrudes` begins when all others are being answered."""
 
     questions: list[Question]
-    delay_seconds: float = 0.0
+    intrudes: bool = False
 
 
 def prose(rng: random.Random, num_words: int) -> str:
@@ -114,7 +114,7 @@ def _intrude(salt: str) -> list[User]:
     rng = random.Random(f"intrude {salt}")
     answered = [User([Question([_user(f"Tell me about the {word}.")], 160)]) for word in rng.sample(WORDS, 3)]
     intruder = Question([_user(f"Sum this up: {prose(rng, 420)}")], 16)
-    return [*answered, User([intruder], delay_seconds=0.6)]
+    return [*answered, User([intruder], intrudes=True)]
 
 
 def _copy(salt: str) -> list[User]:
